@@ -18,22 +18,22 @@ enum class Field : std::uint8_t {
   Messages,
   System,
   Tools,
-  ToolChoice,         // "auto", "none", "required", or the name of a tool
-  ResponseFormat,     // {"type": "json_object"} or {"type": "json_schema", "json_schema": {"name", "schema", ...}}
+  ToolChoice,      // "auto", "none", "required", or the name of a tool
+  ResponseFormat,  // {"type": "json_object"} or {"type": "json_schema", "json_schema": {"name", "schema", ...}}
   Temperature,
   TopP,
   TopK,
   MaxTokens,
-  Stop,               // a string or a list of strings
+  Stop,  // a string or a list of strings
   Seed,
-  ReasoningEffort,    // one of none minimal low medium high, or a number of tokens
+  ReasoningEffort,  // one of none minimal low medium high, or a number of tokens
   N,
-  Logprobs,           // a bool, or the number of alternatives
+  Logprobs,  // a bool, or the number of alternatives
   ParallelToolCalls,
   ServiceTier,
   FrequencyPenalty,
   PresencePenalty,
-  Extra,              // an object: merged last into the body's top level
+  Extra,  // an object: merged last into the body's top level
 };
 inline constexpr std::size_t kFieldCount = 19;
 

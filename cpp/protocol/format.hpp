@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "chat/known.hpp"
 #include "chat/reply.hpp"
 #include "chat/request.hpp"
 #include "chat/result.hpp"
@@ -33,7 +34,7 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 std::string_view header(const Headers& headers, std::string_view name);
 
 // What the catalog says of the model; unknown is not false.
-enum class Known : std::uint8_t { Unknown, Yes, No };
+using chat::Known;
 
 struct EncodeOptions {
   std::string_view model;          // as the provider names it

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace orchestra::runtime {
@@ -30,7 +31,8 @@ inline Duration from_seconds(double seconds) {
 
 class Loop;
 
-// Calls back once at a point in time. Setting it again moves it; destruction cancels it.
+// Calls back once at a point in time. Setting it again moves it; destruction cancels it. The callback may set, cancel
+// or destroy its own timer.
 class Timer {
  public:
   Timer(Loop& loop, std::function<void()> callback) : loop_(loop), callback_(std::move(callback)) {}
@@ -74,6 +76,11 @@ class Loop {
   [[nodiscard]] TimePoint next_due() const { return heap_.empty() ? kNever : heap_.front()->due_; }
   // Takes one timer that is due at `now` off the heap and calls it; false when none is due.
   bool fire_one(TimePoint now);
+  // For one that chooses the order: all timers that are due at `now`, in an order that depends on nothing but the order
+  // in which they were set; and calling one of them, which takes it off the heap.
+  void collect_due(TimePoint now, std::vector<Timer*>& due) const;
+  void fire(Timer& timer);
+  [[nodiscard]] std::size_t timer_count() const { return heap_.size(); }
   void run_turn_hooks();
 
  private:

@@ -1,0 +1,233 @@
+// The engine as Python sees it: Core, Queue, Handle.
+#include "binding/core.hpp"
+
+#include <pybind11/stl.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "binding/faults.hpp"
+#include "binding/handle.hpp"
+#include "binding/json_python.hpp"
+#include "binding/outcome.hpp"
+#include "engine/engine.hpp"
+
+namespace orchestra::binding {
+
+namespace py = pybind11;
+
+namespace {
+
+// Python's signal handlers run in the main thread only; a wait there looks for them this often.
+constexpr double kSignalCheck = 0.02;
+constexpr double kLongWait = 3600;
+
+bool is_main_thread() {
+#ifdef __linux__
+  thread_local const bool answer = ::syscall(SYS_gettid) == ::getpid();
+#else
+  thread_local const bool answer = pthread_main_np() != 0;
+#endif
+  return answer;
+}
+
+// Threads that wait without the GIL. At the interpreter's end they are given time to come back: see waiters().
+std::atomic<int> waiting_threads{0};
+
+struct Waiting {
+  Waiting() { ++waiting_threads; }
+  ~Waiting() { --waiting_threads; }
+};
+
+// Waits with the GIL released; Ctrl-C raises KeyboardInterrupt. Empty after `seconds` (None: waits until there is one).
+std::vector<std::uint64_t> wait(Queue& queue, std::optional<double> seconds) {
+  const Waiting waiting;
+  double left = seconds.value_or(kLongWait);
+  for (;;) {
+    const double slice = is_main_thread() ? std::min(left, kSignalCheck) : left;
+    std::vector<std::uint64_t> tickets;
+    {
+      const py::gil_scoped_release unlocked;
+      tickets = queue.wait(slice);
+    }
+    if (!tickets.empty()) return tickets;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    left -= slice;
+    if (left <= 0) {
+      if (seconds) return tickets;
+      left = kLongWait;
+    }
+  }
+}
+
+engine::Secrets read_secrets(const py::sequence& values) {
+  engine::Secrets secrets;
+  for (const py::handle value : values) {
+    if (value.is_none()) {
+      secrets.push_back({.dynamic = true, .value = {}});
+    } else {
+      secrets.push_back({.dynamic = false, .value = value.cast<std::string>()});
+    }
+  }
+  return secrets;
+}
+
+std::string json_of(const py::handle value, chat::ErrorKind kind) {
+  std::string json;
+  if (Status written = append_json(json, value); !written) {
+    written.error().kind = kind;
+    throw Fault{std::move(written).error()};
+  }
+  return json;
+}
+
+std::shared_ptr<const engine::Config> read_config(const py::dict& config) {
+  return value_or_throw(engine::parse_config(json_of(config, chat::ErrorKind::Config)));
+}
+
+class Core {
+ public:
+  Core(const py::dict& config, const py::sequence& secrets, bool default_providers) {
+    engine::Settings settings;
+    settings.config = read_config(config);
+    settings.default_providers = default_providers;
+    engine_ = std::make_shared<engine::Engine>(std::move(settings), read_secrets(secrets));
+  }
+
+  std::uint64_t update(const py::dict& config, const py::sequence& secrets, bool default_providers) {
+    return engine_->update(read_config(config), default_providers, read_secrets(secrets));
+  }
+
+  std::shared_ptr<Handle> submit(const py::dict& call, const std::shared_ptr<Queue>& queue, std::uint64_t ticket, bool stream) {
+    std::string json = json_of(call, chat::ErrorKind::InvalidRequest);
+    const py::gil_scoped_release unlocked;
+    auto handle = std::make_shared<Handle>(engine_, queue, ticket);
+    auto prepared = value_or_throw(engine_->prepare(std::move(json), stream, handle));
+    if (!handle->start(std::move(prepared))) throw std::runtime_error("the engine is closed");
+    return handle;
+  }
+
+  // submit() and wait in one step.
+  ReplyView chat(const py::dict& call) {
+    const auto queue = std::make_shared<Queue>();
+    const auto handle = submit(call, queue, 0, false);
+    try {
+      wait(*queue, std::nullopt);
+    } catch (...) {
+      handle->cancel("interrupted");
+      throw;
+    }
+    return ReplyView(handle->outcome());
+  }
+
+  void close(double seconds) {
+    const py::gil_scoped_release unlocked;
+    engine_->close(seconds);
+  }
+
+  [[nodiscard]] bool is_closed() const { return engine_->is_closed(); }
+
+  [[nodiscard]] py::dict stats() const {
+    const engine::StatsView view = engine_->stats();
+    py::dict models;
+    for (const auto& [name, figures] : view.models) {
+      py::dict model;
+      model["calls"] = figures.calls;
+      model["errors"] = figures.errors;
+      model["p50"] = figures.p50;
+      model["p99"] = figures.p99;
+      models[to_str(name)] = model;
+    }
+    py::dict stats;
+    stats["in_flight"] = view.in_flight;
+    stats["queued"] = view.queued;
+    stats["connections"] = view.connections;
+    stats["calls"] = view.calls;
+    stats["errors"] = view.errors;
+    stats["cost"] = view.cost;
+    stats["models"] = models;
+    return stats;
+  }
+
+  // The next (number, secret) that is asked for; None: the engine is closed.
+  py::object wait_for_question() {
+    engine::SecretQuestion question;
+    bool asked = false;
+    {
+      const Waiting waiting;
+      const auto engine = engine_;
+      const py::gil_scoped_release unlocked;
+      asked = engine->wait_for_question(question);
+    }
+    if (!asked) return py::none();
+    return py::make_tuple(question.number, question.secret);
+  }
+
+  void answer_secret(std::uint64_t number, const std::optional<std::string>& value, const std::string& problem) {
+    if (value) {
+      engine_->answer_secret(number, *value);
+    } else {
+      engine_->answer_secret(number, chat::make_error(chat::ErrorKind::Config, problem));
+    }
+  }
+
+  // Gives the engine up without ending it: for a forked child, where its thread does not exist.
+  void abandon() { new std::shared_ptr<engine::Engine>(std::move(engine_)); }
+
+ private:
+  std::shared_ptr<engine::Engine> engine_;
+};
+
+}  // namespace
+
+void bind_core(py::module_& module) {
+  py::class_<Queue, std::shared_ptr<Queue>>(module, "Queue", "Where ended calls and deltas are announced.")
+      .def(py::init<>())
+      .def("fileno", &Queue::descriptor)
+      .def("drain", &Queue::drain)
+      .def("wait", &wait, py::arg("seconds") = py::none());
+
+  py::class_<Handle, std::shared_ptr<Handle>>(module, "Handle", "One call that runs.")
+      .def_property_readonly("ticket", &Handle::ticket)
+      .def("cancel", &Handle::cancel, py::arg("why"), py::call_guard<py::gil_scoped_release>())
+      .def("take_deltas", &Handle::take_deltas)
+      .def("outcome", [](Handle& handle) -> std::optional<ReplyView> {
+        auto outcome = handle.outcome();
+        if (!outcome) return std::nullopt;
+        return ReplyView(std::move(outcome));
+      })
+      .def("partial", [](Handle& handle) {
+        dispatch::Partial partial;
+        {
+          const py::gil_scoped_release unlocked;
+          partial = handle.partial();
+        }
+        return ReplyView(outcome_of_partial(partial));
+      });
+
+  py::class_<Core>(module, "Core", "The engine of the core.")
+      .def(py::init<const py::dict&, const py::sequence&, bool>(), py::arg("config"), py::arg("secrets"),
+           py::arg("default_providers"))
+      .def("update", &Core::update, py::arg("config"), py::arg("secrets"), py::arg("default_providers"))
+      .def("submit", &Core::submit, py::arg("call"), py::arg("queue"), py::arg("ticket"), py::arg("stream") = false)
+      .def("chat", &Core::chat, py::arg("call"))
+      .def("close", &Core::close, py::arg("seconds"))
+      .def_property_readonly("closed", &Core::is_closed)
+      .def("stats", &Core::stats)
+      .def("wait_for_question", &Core::wait_for_question)
+      .def("answer_secret", &Core::answer_secret, py::arg("number"), py::arg("value"), py::arg("problem") = "")
+      .def("abandon", &Core::abandon);
+
+  module.def("waiting_threads", [] { return waiting_threads.load(); }, "Threads that wait for the core without the GIL.");
+}
+
+}  // namespace orchestra::binding

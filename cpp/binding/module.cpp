@@ -1,0 +1,40 @@
+// The compiled module orchestra._core. Only python/orchestra/_compiled.py imports it.
+#include <pybind11/pybind11.h>
+
+#include "binding/core.hpp"
+#include "binding/fake.hpp"
+#include "binding/faults.hpp"
+#include "binding/json_python.hpp"
+#include "binding/outcome.hpp"
+#include "binding/values.hpp"
+#include "binding/wire.hpp"
+#include "engine/config.hpp"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, module) {
+  using namespace orchestra;           // NOLINT(google-build-using-namespace)
+  using namespace orchestra::binding;  // NOLINT(google-build-using-namespace)
+  module.attr("version") = ORCHESTRA_VERSION;
+  bind_faults(module);
+  bind_values(module);
+  bind_outcome(module);
+  bind_core(module);
+  bind_wire(module);
+  bind_fake(module);
+
+  // Checks one object of a configuration as its constructor needs it: kind "provider" or "model".
+  module.def(
+      "check",
+      [](const std::string& kind, const py::dict& value) {
+        std::string json;
+        Status written = append_json(json, value);
+        if (!written) {
+          written.error().kind = chat::ErrorKind::Config;
+          throw Fault{std::move(written).error()};
+        }
+        value_or_throw(kind == "provider" ? engine::validate_provider(std::move(json))
+                                          : engine::validate_model(std::move(json)));
+      },
+      py::arg("kind"), py::arg("value"));
+}

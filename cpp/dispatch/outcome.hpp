@@ -1,0 +1,58 @@
+// Outcome: how a call ended, with every attempt. Plain data; handed from the loop's thread to the caller's once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "chat/error.hpp"
+#include "chat/reply.hpp"
+#include "json/value.hpp"
+#include "protocol/format.hpp"
+#include "spend/cost.hpp"
+
+namespace orchestra::dispatch {
+
+struct Attempt {
+  std::string model;
+  std::optional<int> status;
+  std::optional<chat::ErrorKind> error;
+  std::string error_message;
+  double started = 0;  // seconds since 1970, UTC
+  double latency = 0;  // seconds
+  std::optional<double> retry_after;
+  std::optional<chat::Usage> usage;  // absent: no answer was read
+  spend::Cost cost;
+  std::vector<std::string> dropped;
+  std::string transport;
+};
+
+// A plain body of a format, read on demand.
+struct Partial {
+  const protocol::Format* format = nullptr;
+  protocol::DecodeOptions options;
+  std::string body;
+};
+
+struct Outcome {
+  std::optional<chat::Error> error;
+  std::string model;     // of the last attempt
+  std::string provider;
+  const protocol::Format* format = nullptr;
+  protocol::DecodeOptions decode;
+  // The reply; of a failed stream what came of it. nullptr: nothing came.
+  std::unique_ptr<json::Document> body;
+  chat::Summary summary;
+  int status = 0;
+  protocol::Headers headers;
+  std::vector<Attempt> attempts;
+  spend::Cost cost;
+  double started = 0;  // seconds since 1970, UTC
+  double latency = 0;  // seconds since the call began
+  std::optional<double> time_to_first_token;
+};
+
+}  // namespace orchestra::dispatch

@@ -1,0 +1,233 @@
+#include "engine/engine.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "engine/selection.hpp"
+#include "http/curl_exchange.hpp"
+#include "runtime/event_loop.hpp"
+#include "runtime/thread.hpp"
+
+namespace orchestra::engine {
+
+using chat::Error;
+using chat::ErrorKind;
+
+struct Engine::State final : dispatch::SecretSource {
+  mutable std::mutex mutex;
+  std::shared_ptr<const Settings> settings;
+  Secrets secrets;
+  bool closed = false;
+
+  // The thread and what lives on it; made by the first call.
+  std::unique_ptr<runtime::EventLoop> loop;
+  std::thread thread;
+  dispatch::Environment* environment = nullptr;  // belongs to the loop's thread
+  std::atomic<std::size_t> connections{0};
+
+  std::condition_variable all_ended;
+  std::uint64_t in_flight = 0;
+  std::uint64_t calls = 0;
+  Stats stats;
+
+  // Dynamic secrets
+  std::condition_variable question_asked;
+  std::deque<SecretQuestion> questions;
+  std::uint64_t next_question = 1;
+  std::unordered_map<std::uint64_t, Answer> answers;  // belongs to the loop's thread
+
+  std::uint64_t ask(dispatch::SecretHandle secret, Answer answer) override;
+  void forget(std::uint64_t question) override { answers.erase(question); }
+  void run();
+  void ensure_thread();  // REQUIRES: mutex is held
+};
+
+Engine::Engine(Settings settings, Secrets secrets) : state_(std::make_unique<State>()) {
+  state_->settings = std::make_shared<const Settings>(std::move(settings));
+  state_->secrets = std::move(secrets);
+}
+
+Engine::~Engine() { close(0); }
+
+void Engine::State::ensure_thread() {
+  if (loop) return;
+  loop = std::make_unique<runtime::EventLoop>();
+  thread = runtime::start_thread(runtime::kIoThreadName, [this] { run(); });
+}
+
+void Engine::State::run() {
+  http::CurlExchange exchange(*loop);
+  std::uint64_t seed = 0;
+  {
+    const std::lock_guard lock(mutex);
+    seed = settings->config->seed ? *settings->config->seed : std::random_device{}();
+  }
+  dispatch::Environment here(*loop, exchange, *this, seed);
+  here.on_outcome = [this](const Outcome& outcome) {
+    stats.add(outcome);
+    const std::lock_guard lock(mutex);
+    if (--in_flight == 0) all_ended.notify_all();
+  };
+  loop->on_turn_end([this, &exchange] { connections.store(exchange.connections(), std::memory_order_relaxed); });
+  environment = &here;
+  loop->run();
+  environment = nullptr;
+  connections = 0;
+}
+
+Result<std::shared_ptr<Call>> Engine::prepare(std::string json, bool stream, std::shared_ptr<Listener> listener) {
+  auto request = chat::Request::parse(std::move(json));
+  if (!request) return std::move(request).error();
+  auto spec = select(*settings(), *std::move(request), stream);
+  if (!spec) return std::move(spec).error();
+  return std::make_shared<Call>(*std::move(spec), std::move(listener));
+}
+
+bool Engine::start(const std::shared_ptr<Call>& call) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->closed) return false;
+  state_->ensure_thread();
+  ++state_->in_flight;
+  ++state_->calls;
+  State* state = state_.get();
+  state_->loop->post([state, call] { call->start(*state->environment); });
+  return true;
+}
+
+namespace {
+
+// Runs work on the loop's thread while there is one.
+template <class State, class Work>
+bool post(State& state, Work work) {
+  const std::lock_guard lock(state.mutex);
+  if (!state.loop) return false;
+  state.loop->post(std::move(work));
+  return true;
+}
+
+}  // namespace
+
+void Engine::cancel(const std::shared_ptr<Call>& call, Error error) {
+  post(*state_, [call, error = std::move(error)]() mutable { call->cancel(std::move(error)); });
+}
+
+void Engine::pause(const std::shared_ptr<Call>& call) {
+  post(*state_, [call] { call->pause(); });
+}
+
+void Engine::resume(const std::shared_ptr<Call>& call) {
+  post(*state_, [call] { call->resume(); });
+}
+
+dispatch::Partial Engine::partial(const std::shared_ptr<Call>& call) {
+  auto promise = std::make_shared<std::promise<dispatch::Partial>>();
+  auto future = promise->get_future();
+  if (!post(*state_, [call, promise] { promise->set_value(call->partial()); })) return {};
+  try {
+    return future.get();
+  } catch (const std::future_error&) {
+    return {};  // the engine was closed before it came to this
+  }
+}
+
+std::uint64_t Engine::update(std::shared_ptr<const Config> config, bool default_providers, Secrets secrets) {
+  const std::lock_guard lock(state_->mutex);
+  auto next = std::make_shared<Settings>();
+  next->config = std::move(config);
+  next->default_providers = default_providers;
+  next->version = state_->settings->version + 1;
+  state_->settings = next;
+  state_->secrets = std::move(secrets);
+  return next->version;
+}
+
+std::shared_ptr<const Settings> Engine::settings() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->settings;
+}
+
+void Engine::close(double seconds) {
+  std::thread thread;
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->closed = true;
+    state_->question_asked.notify_all();
+    const auto ended = [this] { return state_->in_flight == 0; };
+    if (!state_->all_ended.wait_for(lock, std::chrono::duration<double>(seconds), ended)) {
+      State* state = state_.get();
+      state_->loop->post([state] {
+        state->environment->cancel_all(chat::make_error(ErrorKind::Cancelled, "the engine was closed"));
+      });
+      state_->all_ended.wait(lock, ended);
+    }
+    thread = std::move(state_->thread);
+    if (thread.joinable()) state_->loop->stop();
+  }
+  if (!thread.joinable()) return;
+  thread.join();
+  const std::lock_guard lock(state_->mutex);
+  state_->loop.reset();
+}
+
+bool Engine::is_closed() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->closed;
+}
+
+StatsView Engine::stats() const {
+  StatsView view;
+  state_->stats.fill(view);
+  const std::lock_guard lock(state_->mutex);
+  view.in_flight = state_->in_flight;
+  view.calls = state_->calls;
+  view.connections = state_->connections.load(std::memory_order_relaxed);
+  return view;
+}
+
+std::uint64_t Engine::State::ask(dispatch::SecretHandle secret, Answer answer) {
+  std::unique_lock lock(mutex);
+  if (!secrets[secret].dynamic) {
+    std::string value = secrets[secret].value;
+    lock.unlock();
+    answer(std::move(value));
+    return 0;
+  }
+  const std::uint64_t number = next_question++;
+  answers.emplace(number, std::move(answer));
+  questions.push_back({number, secret});
+  question_asked.notify_one();
+  return number;
+}
+
+bool Engine::wait_for_question(SecretQuestion& question) {
+  std::unique_lock lock(state_->mutex);
+  // Running calls may still ask while a closing engine waits for them.
+  state_->question_asked.wait(lock, [this] {
+    return !state_->questions.empty() || (state_->closed && state_->in_flight == 0);
+  });
+  if (state_->questions.empty()) return false;
+  question = state_->questions.front();
+  state_->questions.pop_front();
+  return true;
+}
+
+void Engine::answer_secret(std::uint64_t number, Result<std::string> value) {
+  State* state = state_.get();
+  post(*state_, [state, number, value = std::move(value)]() mutable {
+    const auto found = state->answers.find(number);
+    if (found == state->answers.end()) return;  // nobody waits for it any more
+    const dispatch::SecretSource::Answer answer = std::move(found->second);
+    state->answers.erase(found);
+    answer(std::move(value));
+  });
+}
+
+}  // namespace orchestra::engine

@@ -1,0 +1,67 @@
+#include "http/response_head.hpp"
+
+#include <algorithm>
+
+namespace orchestra::http {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// "HTTP/1.1 200 OK", and "HTTP/2 200": three digits after the first blank. 0: none.
+int status_of(std::string_view line) {
+  const auto blank = line.find(' ');
+  if (!line.starts_with("HTTP/") || blank == std::string_view::npos) return 0;
+  const std::string_view digits = trimmed(line.substr(blank)).substr(0, 3);
+  const bool all_digits = std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (digits.size() != 3 || !all_digits) return 0;
+  return (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
+}
+
+}  // namespace
+
+ResponseHead::Progress ResponseHead::fail(std::string_view fault) {
+  fault_ = fault;
+  return Progress::Malformed;
+}
+
+ResponseHead::Progress ResponseHead::add(std::string_view line) {
+  bytes_ += line.size();
+  if (bytes_ > limits_.bytes) return fail("the head of the answer is over the limit of bytes");
+  while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
+
+  if (status_ == 0) {
+    status_ = status_of(line);
+    if (status_ < 100) return fail("the answer has no status");
+    // Nobody asked to speak another protocol, so no answer follows.
+    return status_ == 101 ? fail("the answer switches protocols") : Progress::More;
+  }
+  if (line.empty()) {
+    if (complete_) return Progress::More;
+    if (status_ < 200) {
+      status_ = 0;
+      lines_ = 0;
+      headers_.clear();
+      return Progress::More;
+    }
+    complete_ = true;
+    lines_ = 0;
+    return Progress::Complete;
+  }
+  if (++lines_ > limits_.lines) return fail("the head of the answer is over the limit of lines");
+  if (complete_) return Progress::More;
+  if (line.front() == ' ' || line.front() == '\t') {  // a folded line goes on with the value before it
+    if (!headers_.empty()) headers_.back().second.append(" ").append(trimmed(line));
+    return Progress::More;
+  }
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos) return fail("a header of the answer has no colon");
+  headers_.emplace_back(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+  return Progress::More;
+}
+
+}  // namespace orchestra::http

@@ -1,0 +1,46 @@
+// ResponseHead: the head of an answer, gathered line by line: interim 1xx heads are skipped, limits kept.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "runtime/exchange.hpp"
+
+namespace orchestra::http {
+
+struct HeadLimits {
+  std::size_t bytes = std::size_t{64} << 10;  // all lines together, interim heads and trailers included
+  std::size_t lines = 128;                    // header lines of one head
+};
+
+class ResponseHead {
+ public:
+  enum class Progress { More, Complete, Malformed };
+
+  explicit ResponseHead(HeadLimits limits) : limits_(limits) {}
+
+  // Takes one line, with or without its line break. Lines after a complete head are trailers: counted and dropped.
+  Progress add(std::string_view line);
+
+  // REQUIRES: Complete.
+  [[nodiscard]] int status() const { return status_; }
+  [[nodiscard]] runtime::HeaderList take_headers() { return std::move(headers_); }
+  // Anything at all came.
+  [[nodiscard]] bool has_begun() const { return bytes_ > 0; }
+  [[nodiscard]] bool is_complete() const { return complete_; }
+  // REQUIRES: Malformed. What is wrong, without any of its content.
+  [[nodiscard]] std::string_view fault() const { return fault_; }
+
+ private:
+  Progress fail(std::string_view fault);
+
+  HeadLimits limits_;
+  runtime::HeaderList headers_;
+  std::string_view fault_;
+  std::size_t bytes_ = 0;
+  std::size_t lines_ = 0;
+  int status_ = 0;  // 0: the next line is a status line
+  bool complete_ = false;
+};
+
+}  // namespace orchestra::http

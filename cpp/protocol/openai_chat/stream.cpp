@@ -1,0 +1,376 @@
+// Folding the chunks of a streamed reply. What goes into plain_body() is kept as raw JSON text; deltas are unescaped.
+#include <algorithm>
+#include <utility>
+
+#include "protocol/openai_chat/openai_chat.hpp"
+#include "protocol/raw_object.hpp"
+#include "protocol/sse_stream.hpp"
+
+namespace orchestra::protocol::openai_chat {
+
+namespace {
+
+using chat::Delta;
+using json::Value;
+using json::Writer;
+
+// One text that arrives in pieces.
+struct Channel {
+  std::string json;         // the JSON string of all pieces; empty: none came
+  std::uint16_t half = 0;   // of a surrogate pair, towards the deltas
+
+  std::size_t add(Value piece) {
+    if (json.empty()) {
+      json = piece.raw();
+    } else {
+      append_json_string(json, piece.raw());
+    }
+    return piece.raw().size();
+  }
+  [[nodiscard]] std::string_view or_null() const { return json.empty() ? std::string_view("null") : json; }
+  [[nodiscard]] bool has_text() const { return json.size() > 2; }
+};
+
+struct Call {
+  std::optional<std::int64_t> wire_index;
+  std::string id, name;
+  Channel arguments;
+  RawObject rest, function_rest;
+};
+
+struct ChoiceState {
+  std::int64_t index = 0;
+  Channel content, refusal;
+  std::string parts;  // content as a list of parts: their JSON texts, separated by commas
+  std::vector<Call> calls;
+  RawObject message_rest, rest;  // reasoning too
+  std::uint16_t reasoning_half = 0;
+  std::string finish_reason;  // JSON; empty: none came
+  std::string finish_word;
+  std::vector<std::pair<std::string, std::string>> logprobs;
+};
+
+class Stream final : public SseStream {
+ public:
+  explicit Stream(const DecodeOptions& options) : SseStream(options, kErrorPaths) {}
+
+  [[nodiscard]] bool has_content() const override { return has_content_; }
+  [[nodiscard]] bool is_finished() const override {
+    return !choices_.empty() && std::all_of(choices_.begin(), choices_.end(),
+                                            [](const ChoiceState& c) { return !c.finish_reason.empty(); });
+  }
+  [[nodiscard]] std::string plain_body() const override;
+
+ protected:
+  Status fold(std::string_view name, Value event, std::vector<Delta>& deltas) override;
+  void finish(std::vector<Delta>& deltas) override;
+
+ private:
+  ChoiceState& choice(std::int64_t index);
+  Status fold_choice(Value value, std::vector<Delta>& deltas);
+  Status fold_delta(ChoiceState& state, Value delta, std::vector<Delta>& deltas);
+  void fold_content(ChoiceState& state, Value content, Delta& delta);
+  void fold_parts(ChoiceState& state, Value parts, Delta& delta);
+  Status fold_calls(ChoiceState& state, Value calls, std::vector<Delta>& deltas);
+  static std::size_t find_call(const ChoiceState& state, Value call);
+  static void fold_logprobs(ChoiceState& state, Value logprobs);
+  void write_choice(Writer& writer, const ChoiceState& state) const;
+  static void write_call(Writer& writer, const Call& call);
+
+  RawObject top_;
+  chat::Usage usage_;
+  std::string service_tier_;
+  std::vector<ChoiceState> choices_;  // by index
+  bool has_content_ = false;
+};
+
+ChoiceState& Stream::choice(std::int64_t index) {
+  auto place = std::lower_bound(choices_.begin(), choices_.end(), index,
+                                [](const ChoiceState& state, std::int64_t wanted) { return state.index < wanted; });
+  if (place == choices_.end() || place->index != index) {
+    place = choices_.insert(place, ChoiceState{});
+    place->index = index;
+  }
+  return *place;
+}
+
+Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& deltas) {
+  if (event["error"] || name == "error") return error_of_object(event, kErrorPaths);
+  if (event["object"].is("error")) return error_of_object(event, kErrorPaths);
+  std::string scratch;
+  for (auto [key, value] : event.members()) {
+    const std::string_view member = member_name(key, scratch);
+    if (member == "choices" || (member == "usage" && !value.is_object())) continue;
+    top_.set(member, member == "object" ? std::string_view(R"("chat.completion")") : value.raw());
+    if (member == "usage") usage_ = read_usage(value);
+    if (member == "service_tier" && value.is_string()) service_tier_ = value.string_or();
+  }
+  if (const Value usage = event["x_groq"]["usage"]; usage.is_object() && usage_.raw.empty()) usage_ = read_usage(usage);
+  if (Status status = hold(top_.take_growth()); !status) return status;
+  for (Value value : event["choices"].elements()) {
+    if (Status status = fold_choice(value, deltas); !status) return status;
+  }
+  return Done{};
+}
+
+Status Stream::fold_choice(Value value, std::vector<Delta>& deltas) {
+  if (value["error"].is_object() && value["error"]["message"]) return error_of_object(value, kErrorPaths);
+  constexpr std::int64_t kMostChoices = 1024;
+  const std::int64_t index = value["index"].integer().value_or(0);
+  if (index < 0 || index >= kMostChoices) return protocol_error("a choice of the stream has the index " + std::to_string(index));
+  ChoiceState& state = choice(index);
+  // Perplexity sends the whole message so far beside each delta; a server that only pretends to stream, that alone.
+  const bool whole = !value["delta"].is_object() && state.content.json.empty() && state.calls.empty();
+  if (Status status = fold_delta(state, value[whole ? "message" : "delta"], deltas); !status) return status;
+  std::string scratch;
+  for (auto [key, member] : value.members()) {
+    const std::string_view name = member_name(key, scratch);
+    if (name == "finish_reason") {
+      if (!member) continue;
+      state.finish_reason = member.raw();
+      state.finish_word = member.string_or();
+    } else if (name == "logprobs") {
+      fold_logprobs(state, member);
+    } else if (name != "index" && name != "delta" && name != "message") {
+      state.rest.set(name, member.raw());
+    }
+  }
+  return hold(state.rest.take_growth() + value["logprobs"].raw().size());
+}
+
+Status Stream::fold_delta(ChoiceState& state, Value delta, std::vector<Delta>& deltas) {
+  Delta out;
+  bool has_reasoning = false;
+  std::size_t kept = 0;
+  std::string scratch;
+  Value calls;
+  for (auto [key, value] : delta.members()) {
+    const std::string_view name = member_name(key, scratch);
+    if (name == "content") {
+      fold_content(state, value, out);
+      kept += value.raw().size();
+    } else if (name == "tool_calls") {
+      calls = value;
+    } else if (name == "refusal") {
+      if (!value.is_string()) continue;
+      kept += state.refusal.add(value);
+      has_content_ = has_content_ || state.refusal.has_text();
+    } else if (name == "reasoning_content" || name == "reasoning") {
+      if (!value.is_string()) continue;
+      state.message_rest.append(name, value.raw());
+      if (!has_reasoning) value.append_to(out.reasoning, state.reasoning_half);  // some servers send both
+      has_reasoning = has_reasoning || value.raw().size() > 2;
+    } else if (name == "id" || name == "type" || name == "name") {
+      state.message_rest.set(name, value.raw());
+    } else if (name != "role") {
+      state.message_rest.append(name, value.raw());
+    }
+  }
+  if (Status status = hold(kept + state.message_rest.take_growth()); !status) return status;
+  const bool first = state.index == 0;
+  if (out.has_content()) {
+    has_content_ = true;
+    // The text beside a forced tool call is not the answer; it is given out at the end if no call came.
+    if (options_.forced_tool) out.text.clear();
+    if (first && out.has_content()) deltas.push_back(std::move(out));
+  }
+  return fold_calls(state, calls, deltas);
+}
+
+void Stream::fold_content(ChoiceState& state, Value content, Delta& delta) {
+  if (content.is_array()) return fold_parts(state, content, delta);
+  if (!content.is_string()) return;
+  content.append_to(delta.text, state.content.half);
+  if (state.parts.empty()) {
+    state.content.add(content);
+  } else if (content.raw().size() > 2) {
+    state.parts.append(R"(,{"type":"text","text":)").append(content.raw()).append("}");
+  }
+}
+
+// Mistral's reasoning models: {"type": "thinking", "thinking": [{"type": "text", ...}]} and {"type": "text", ...}.
+void Stream::fold_parts(ChoiceState& state, Value parts, Delta& delta) {
+  if (state.parts.empty() && state.content.has_text()) {
+    state.parts.append(R"({"type":"text","text":)").append(state.content.json).append("}");
+  }
+  for (Value part : parts.elements()) {
+    if (!state.parts.empty()) state.parts += ',';
+    state.parts += part.raw();
+    if (part["type"].is("text")) {
+      if (part["text"].is_string()) part["text"].append_to(delta.text, state.content.half);
+    } else if (part["type"].is("thinking")) {
+      const Value thinking = part["thinking"];
+      if (thinking.is_string()) thinking.append_to(delta.reasoning, state.reasoning_half);
+      for (Value piece : thinking.elements()) {
+        if (piece["text"].is_string()) piece["text"].append_to(delta.reasoning, state.reasoning_half);
+      }
+    }
+  }
+}
+
+// Which call of the choice the fragment continues; the number of calls when it begins one. Some servers send no index,
+// repeat the id with each fragment, or send whole calls that all have the index 0.
+std::size_t Stream::find_call(const ChoiceState& state, Value call) {
+  const std::vector<Call>& calls = state.calls;
+  const auto index = call["index"].integer();
+  const std::string id = call["id"].string_or();
+  const bool begins = call["function"]["name"].is_string() && call["function"]["name"].raw().size() > 2;
+  for (std::size_t i = calls.size(); i-- > 0;) {
+    const bool same_id = !id.empty() && calls[i].id == id;
+    const bool other_id = !id.empty() && !calls[i].id.empty() && !same_id;
+    if (index ? calls[i].wire_index == index && !(other_id && begins) : same_id) return i;
+  }
+  if (index || !id.empty() || begins || calls.empty()) return calls.size();
+  return calls.size() - 1;
+}
+
+Status Stream::fold_calls(ChoiceState& state, Value calls, std::vector<Delta>& deltas) {
+  std::string scratch;
+  for (Value value : calls.elements()) {
+    if (!value.is_object()) continue;
+    const std::size_t place = find_call(state, value);
+    const bool is_new = place == state.calls.size();
+    if (is_new) {
+      if (place >= options_.limits.tool_calls) {
+        return protocol_error("the reply has more than " + std::to_string(options_.limits.tool_calls) + " tool calls");
+      }
+      state.calls.emplace_back().wire_index = value["index"].integer();
+    }
+    Call& call = state.calls[place];
+    chat::ToolFragment fragment;
+    fragment.index = static_cast<std::int64_t>(place);
+    for (auto [key, member] : value.members()) {
+      const std::string_view name = member_name(key, scratch);
+      if (name == "id") {
+        if (call.id.empty()) call.id = fragment.id = member.string_or();
+      } else if (name != "index" && name != "function") {
+        call.rest.set(name, member.raw());
+      }
+    }
+    std::size_t kept = call.rest.take_growth();
+    for (auto [key, member] : value["function"].members()) {
+      const std::string_view name = member_name(key, scratch);
+      if (name == "name") {
+        if (call.name.empty()) call.name = fragment.name = member.string_or();
+      } else if (name != "arguments") {
+        call.function_rest.set(name, member.raw());
+      } else if (member.is_string()) {
+        member.append_to(fragment.arguments, call.arguments.half);
+        kept += call.arguments.add(member);
+      } else if (member.is_object()) {  // a whole object instead of its text
+        fragment.arguments = member.raw();
+        call.arguments.json.clear();
+        Writer(call.arguments.json).string(fragment.arguments);
+        kept += fragment.arguments.size();
+      }
+    }
+    if (Status status = hold(kept + call.function_rest.take_growth()); !status) return status;
+    has_content_ = true;
+    if (state.index != 0) continue;
+    Delta delta;
+    if (options_.forced_tool) {
+      if (place == 0) delta.text = std::move(fragment.arguments);
+    } else if (is_new || !fragment.arguments.empty() || !fragment.id.empty() || !fragment.name.empty()) {
+      delta.tool_call = std::move(fragment);
+    }
+    if (delta.has_content()) deltas.push_back(std::move(delta));
+  }
+  return Done{};
+}
+
+void Stream::fold_logprobs(ChoiceState& state, Value logprobs) {
+  std::string scratch;
+  for (auto [key, value] : logprobs.members()) {
+    if (!value.is_array()) continue;
+    const std::string_view name = member_name(key, scratch);
+    auto list = std::find_if(state.logprobs.begin(), state.logprobs.end(), [&](const auto& l) { return l.first == name; });
+    if (list == state.logprobs.end()) list = state.logprobs.insert(list, {std::string(name), std::string()});
+    for (Value element : value.elements()) {
+      if (!list->second.empty()) list->second += ',';
+      list->second += element.raw();
+    }
+  }
+}
+
+void Stream::finish(std::vector<Delta>& deltas) {
+  ChoiceState& state = choices_.front();
+  const bool forced = options_.forced_tool && !state.calls.empty();
+  Delta text;
+  if (!options_.forced_tool) {
+    json::flush_half(text.text, state.content.half);
+  } else if (!forced) {  // no call came after all, so the text is the answer
+    json::Document document;
+    if (!document.parse(plain_body())) text.text = std::move(choices(document.root(), options_).front().text);
+  }
+  json::flush_half(text.reasoning, state.reasoning_half);
+  if (text.has_content()) deltas.push_back(std::move(text));
+  for (std::size_t i = 0; i < state.calls.size(); ++i) {
+    std::string rest;
+    json::flush_half(rest, state.calls[i].arguments.half);
+    if (rest.empty() || (forced && i > 0)) continue;
+    Delta& delta = deltas.emplace_back();
+    if (forced) {
+      delta.text = std::move(rest);
+    } else {
+      delta.tool_call = chat::ToolFragment{static_cast<std::int64_t>(i), {}, {}, std::move(rest)};
+    }
+  }
+  Delta& last = deltas.emplace_back();
+  last.finish = finish_of(state.finish_word, {!state.calls.empty(), state.refusal.has_text(), forced});
+  last.usage = usage_;
+  last.usage->service_tier = service_tier_;
+}
+
+std::string Stream::plain_body() const {
+  std::string out;
+  Writer writer(out);
+  writer.begin_object();
+  top_.write_members(writer);
+  writer.key("choices").begin_array();
+  for (const ChoiceState& state : choices_) write_choice(writer, state);
+  if (choices_.empty()) write_choice(writer, ChoiceState{});
+  writer.end_array().end_object();
+  return out;
+}
+
+void Stream::write_choice(Writer& writer, const ChoiceState& state) const {
+  writer.begin_object().member("index", state.index).key("message").begin_object().member("role", "assistant");
+  writer.key("content");
+  if (state.parts.empty()) {
+    writer.raw(state.content.or_null());
+  } else {
+    writer.raw("[" + state.parts + "]");
+  }
+  if (!state.refusal.json.empty()) writer.key("refusal").raw(state.refusal.json);
+  state.message_rest.write_members(writer);
+  if (!state.calls.empty()) {
+    writer.key("tool_calls").begin_array();
+    for (const Call& call : state.calls) write_call(writer, call);
+    writer.end_array();
+  }
+  writer.end_object();
+  if (!state.logprobs.empty()) {
+    writer.key("logprobs").begin_object();
+    for (const auto& [name, list] : state.logprobs) writer.key(name).raw("[" + list + "]");
+    writer.end_object();
+  }
+  writer.key("finish_reason").raw(state.finish_reason.empty() ? std::string_view("null") : state.finish_reason);
+  state.rest.write_members(writer);
+  writer.end_object();
+}
+
+void Stream::write_call(Writer& writer, const Call& call) {
+  writer.begin_object().member("id", call.id);
+  if (call.rest.get("type").empty()) writer.member("type", "function");
+  call.rest.write_members(writer);
+  writer.key("function").begin_object().member("name", call.name).key("arguments");
+  writer.raw(call.arguments.json.empty() ? std::string_view("\"\"") : call.arguments.json);
+  call.function_rest.write_members(writer);
+  writer.end_object().end_object();
+}
+
+}  // namespace
+
+std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options) { return std::make_unique<Stream>(options); }
+
+}  // namespace orchestra::protocol::openai_chat

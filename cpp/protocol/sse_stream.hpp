@@ -1,0 +1,53 @@
+// SseStream: what the stream decoders of all formats over server-sent events share: framing, JSON, end markers, limits.
+// A format derives from it and folds one event after the other.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "json/value.hpp"
+#include "protocol/errors.hpp"
+#include "protocol/format.hpp"
+#include "protocol/framing/sse.hpp"
+
+namespace orchestra::protocol {
+
+class SseStream : public StreamDecoder {
+ public:
+  Status feed(std::string_view bytes, std::vector<chat::Delta>& deltas) final;
+  Status end(std::vector<chat::Delta>& deltas) final;
+  [[nodiscard]] bool is_done() const final { return done_; }
+
+ protected:
+  SseStream(const DecodeOptions& options, const ErrorPaths& error_paths);
+
+  // Takes in one event; `event` is an object.
+  virtual Status fold(std::string_view name, json::Value event, std::vector<chat::Delta>& deltas) = 0;
+  // Appends the last deltas; is_finished() holds.
+  virtual void finish(std::vector<chat::Delta>& deltas) = 0;
+
+  // fold() saw the terminal event.
+  void set_done() { done_ = true; }
+  // Counts bytes that are kept until the end of the stream.
+  Status hold(std::size_t bytes);
+
+  const DecodeOptions options_;
+  const ErrorPaths& error_paths_;
+
+ private:
+  Status take(const SseEvent& event, bool torn, std::vector<chat::Delta>& deltas);
+  Status take_end(std::vector<chat::Delta>& deltas);
+  Status end_of_page();
+
+  SseParser parser_;
+  json::Document document_;
+  std::size_t held_ = 0;
+  bool done_ = false;
+  bool ended_ = false;    // the last delta was given out
+  bool begun_ = false;    // something other than white space came
+  bool is_page_ = false;  // no event stream but a JSON body or a page, collected for its error
+  std::string page_;
+};
+
+}  // namespace orchestra::protocol

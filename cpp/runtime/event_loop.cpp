@@ -1,0 +1,181 @@
+#include "runtime/event_loop.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <utility>
+
+namespace orchestra::runtime {
+namespace {
+
+constexpr int kEventsPerTurn = 256;
+
+TimePoint monotonic_now() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return TimePoint(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
+}
+
+// Only a lack of file descriptors or memory, or a bug, leads here; without its loop the engine can do nothing.
+[[noreturn]] void give_up(const char* call) {
+  std::perror(call);
+  std::abort();
+}
+
+// epoll_pwait2 (Linux 5.11) waits to the nanosecond. An older kernel waits in milliseconds, rounded up: a timer is then
+// up to 1 ms late, and never early.
+int wait_for_events(int epoll, epoll_event* events, Duration timeout) {
+#ifdef SYS_epoll_pwait2
+  static std::atomic<bool> exact = true;
+  if (exact.load(std::memory_order_relaxed)) {
+    timespec time{};
+    time.tv_sec = static_cast<time_t>(timeout / std::chrono::seconds(1));
+    time.tv_nsec = static_cast<long>((timeout % std::chrono::seconds(1)).count());
+    const long count = syscall(SYS_epoll_pwait2, epoll, events, kEventsPerTurn,
+                               timeout == Duration::max() ? nullptr : &time, nullptr, 0);
+    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
+    exact.store(false, std::memory_order_relaxed);
+  }
+#endif
+  constexpr auto kLongest = std::chrono::hours(24);
+  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(timeout, kLongest));
+  return epoll_wait(epoll, events, kEventsPerTurn,
+                    timeout == Duration::max() ? -1 : static_cast<int>(milliseconds.count()));
+}
+
+}  // namespace
+
+EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (epoll_ < 0) give_up("epoll_create1");
+  if (wake_ < 0) give_up("eventfd");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = static_cast<std::uint64_t>(wake_);
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) give_up("epoll_ctl");
+  now_ = monotonic_now();
+}
+
+EventLoop::~EventLoop() {
+  close(wake_);
+  close(epoll_);
+}
+
+double EventLoop::unix_now() const {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+void EventLoop::post(std::function<void()> work) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    inbox_.push_back(std::move(work));
+    wake = std::exchange(asleep_, false);
+  }
+  if (!wake) return;
+  const std::uint64_t one = 1;
+  // It fails only when the counter is full, and then the loop is woken already.
+  [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
+}
+
+void EventLoop::stop() {
+  post([this] { stopping_ = true; });
+}
+
+void EventLoop::watch(int fd, Readiness events, Watcher& watcher) {
+  const auto place = static_cast<std::size_t>(fd);
+  if (place >= watches_.size()) watches_.resize(place + 1);
+  Watch& entry = watches_[place];
+  const bool known = entry.watcher != nullptr;
+  entry.watcher = &watcher;
+  if (!known) ++entry.generation;
+  epoll_event event{};
+  event.events = ((events & kReadable) != 0 ? EPOLLIN : 0u) | ((events & kWritable) != 0 ? EPOLLOUT : 0u);
+  // The generation tells an event of a closed descriptor from one of its successor with the same number.
+  event.data.u64 = (static_cast<std::uint64_t>(entry.generation) << 32) | static_cast<std::uint32_t>(fd);
+  if (epoll_ctl(epoll_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0) give_up("epoll_ctl");
+}
+
+void EventLoop::unwatch(int fd) {
+  const auto place = static_cast<std::size_t>(fd);
+  if (place >= watches_.size() || watches_[place].watcher == nullptr) return;
+  watches_[place].watcher = nullptr;
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+}
+
+void EventLoop::run() {
+  now_ = monotonic_now();
+  while (!stopping_) run_turn();
+  stopping_ = false;
+}
+
+void EventLoop::run_turn() {
+  Duration timeout = Duration::max();
+  if (const TimePoint due = next_due(); due != kNever) {
+    timeout = std::max(due - monotonic_now(), Duration(0));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (inbox_.empty()) {
+      asleep_ = timeout > Duration(0);
+    } else {
+      timeout = Duration(0);
+    }
+  }
+  ran_ = false;
+  wait(timeout);
+
+  {
+    const std::lock_guard lock(mutex_);
+    asleep_ = false;
+    work_.swap(inbox_);
+  }
+  if (!work_.empty()) {
+    ran_ = true;
+    for (auto& work : work_) {
+      work();
+      work = nullptr;  // what it holds goes before the next begins
+    }
+    work_.clear();
+  }
+
+  // One that sets itself again to now fires again in the next turn, so that no timer can hold up the rest.
+  for (std::size_t left = timer_count(); left > 0 && fire_one(now_); --left) ran_ = true;
+  if (ran_) run_turn_hooks();
+}
+
+void EventLoop::wait(Duration timeout) {
+  std::array<epoll_event, kEventsPerTurn> events;
+  const int count = wait_for_events(epoll_, events.data(), timeout);
+  now_ = monotonic_now();
+  if (count < 0 && errno != EINTR) give_up("epoll_wait");
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    const int fd = static_cast<int>(event.data.u64 & 0xffffffffu);
+    if (fd == wake_) {
+      std::uint64_t wakes = 0;
+      [[maybe_unused]] const auto got = read(wake_, &wakes, sizeof wakes);
+      continue;
+    }
+    const Watch& entry = watches_[static_cast<std::size_t>(fd)];
+    if (entry.watcher == nullptr || entry.generation != event.data.u64 >> 32) continue;
+    Readiness ready = 0;
+    if ((event.events & EPOLLIN) != 0) ready |= kReadable;
+    if ((event.events & EPOLLOUT) != 0) ready |= kWritable;
+    if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) ready |= kBroken;
+    ran_ = true;
+    entry.watcher->on_ready(fd, ready);
+  }
+}
+
+}  // namespace orchestra::runtime

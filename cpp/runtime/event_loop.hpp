@@ -1,0 +1,74 @@
+// EventLoop: the loop on real time and real file descriptors. Whoever calls run() is its thread; everything belongs to
+// that thread except post(), stop(). Before run() is called, the thread that made it may use it as if it were inside.
+// Work that is still queued when the loop is destroyed is dropped.
+//
+// One turn: wait; hand out what is ready; run the work posted before the turn; fire the timers that are due; the hooks.
+//
+// Linux: the only file that knows epoll and eventfd is event_loop.cpp.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "runtime/loop.hpp"
+
+namespace orchestra::runtime {
+
+// What a file descriptor is watched for, and what it is ready for; bits.
+using Readiness = unsigned;
+inline constexpr Readiness kReadable = 1;
+inline constexpr Readiness kWritable = 2;
+inline constexpr Readiness kBroken = 4;  // an error or the other side is gone: always watched for
+
+class Watcher {
+ public:
+  virtual void on_ready(int fd, Readiness ready) = 0;
+
+ protected:
+  ~Watcher() = default;
+};
+
+class EventLoop final : public Loop {
+ public:
+  EventLoop();
+  ~EventLoop() override;
+
+  // The time at which the turn began.
+  [[nodiscard]] TimePoint now() const override { return now_; }
+  [[nodiscard]] double unix_now() const override;
+  void post(std::function<void()> work) override;
+
+  // Runs turns until stop().
+  void run();
+  // The turn that sees it is the last one; from any thread, also before run().
+  void stop();
+
+  // Level-triggered. The watcher must live until unwatch(); a file descriptor must be unwatched before it is closed.
+  // Watching again changes the events.
+  void watch(int fd, Readiness events, Watcher& watcher);
+  void unwatch(int fd);
+
+ private:
+  struct Watch {
+    Watcher* watcher = nullptr;  // nullptr: not watched
+    std::uint32_t generation = 0;
+  };
+
+  void wait(Duration timeout);
+  void run_turn();
+
+  int epoll_ = -1;
+  int wake_ = -1;
+  TimePoint now_;
+  std::vector<Watch> watches_;  // by fd
+  bool stopping_ = false;
+  bool ran_ = false;  // anything in this turn
+
+  std::mutex mutex_;
+  std::vector<std::function<void()>> inbox_;  // guarded by mutex_
+  bool asleep_ = false;                       // guarded by mutex_: the next post must wake the loop
+  std::vector<std::function<void()>> work_;
+};
+
+}  // namespace orchestra::runtime

@@ -1,0 +1,158 @@
+"""From the keywords of a call to what the core reads, and from its outcome to a Reply or an exception."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ._compiled import core
+from .config import Retry, Timeout
+from .errors import InvalidRequest, OrchestraError, from_fault
+from .reply import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .structured import Parser
+
+_log = logging.getLogger("orchestra")
+
+
+class CallOptions(TypedDict, total=False):
+    """The keywords of `chat`, `stream`, `map` and their asynchronous forms, all optional."""
+
+    route: str
+    model: str | Sequence[str]
+    system: str
+    tools: Sequence[Callable[..., Any] | dict[str, Any] | type]
+    tool_choice: str
+    response_format: Any
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: str | Sequence[str]
+    seed: int
+    reasoning_effort: str | int
+    n: int
+    logprobs: bool | int
+    parallel_tool_calls: bool
+    service_tier: str
+    top_k: int
+    frequency_penalty: float
+    presence_penalty: float
+    tags: dict[str, Any]
+    timeout: float | Timeout
+    retry: Retry
+    max_cost: float
+    extra: dict[str, Any]
+    drop_unsupported: bool
+
+
+KEYWORDS = frozenset(CallOptions.__annotations__)
+
+
+def check_keywords(function: str, options: Any) -> None:
+    """Raises TypeError for a keyword that no call has."""
+    for name in options:
+        if name not in KEYWORDS:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+def lower(messages: Any, options: dict[str, Any]) -> tuple[dict[str, Any], Parser | None]:
+    """The call as a dict of JSON values, and what turns the text of its answer into an instance.
+
+    Raises:
+        InvalidRequest: A value that is wrong; the message begins with its path.
+    """
+    call = {name: value for name, value in options.items() if value is not None}
+    call["messages"] = messages
+    parser: Parser | None = None
+    if "tools" in call:
+        from .tools import lower_tools
+
+        call["tools"] = lower_tools(call["tools"])
+    if "tool_choice" in call:
+        from .tools import lower_tool_choice
+
+        call["tool_choice"] = lower_tool_choice(call["tool_choice"], call.get("tools"))
+    if "response_format" in call:
+        from .structured import lower_response_format
+
+        call["response_format"], parser = lower_response_format(call["response_format"])
+    if "timeout" in call:
+        call["timeout"] = _timeout(call["timeout"])
+    if "retry" in call:
+        if not isinstance(call["retry"], Retry):
+            raise InvalidRequest(f"retry: must be an orchestra.Retry, not {type(call['retry']).__name__}")
+        call["retry"] = call["retry"].config()
+    if "tags" in call:
+        tags = call["tags"]
+        if not isinstance(tags, dict) or not all(isinstance(name, str) for name in tags):
+            raise InvalidRequest(f"tags: must be a dict with str keys, not {type(tags).__name__}")
+    if "drop_unsupported" in call and not isinstance(call["drop_unsupported"], bool):
+        raise InvalidRequest(f"drop_unsupported: must be a bool, not {type(call['drop_unsupported']).__name__}")
+    if "max_cost" in call:
+        raise InvalidRequest("max_cost: budgets are not built yet; leave it out")
+    return call, parser
+
+
+def _timeout(value: Any) -> dict[str, Any]:
+    if isinstance(value, Timeout):
+        return value.config()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InvalidRequest(f"timeout: must be a positive number of seconds or an orchestra.Timeout, not {value!r}")
+    return {"total": value}
+
+
+def finish(outcome: core.Outcome, parser: Parser | None) -> Reply:
+    """The reply of an ended call, or its error raised. Logs what was survived on the way."""
+    if outcome.attempt_count > 1:
+        _log_attempts(outcome)
+    if outcome.fault is not None:
+        raise error_of(outcome)
+    return Reply(outcome, parser)
+
+
+def error_of(outcome: core.Outcome) -> OrchestraError:
+    kind, message, fields = outcome.fault
+    if kind == "Interrupted":
+        fields["partial"] = Reply(outcome)
+    return from_fault(
+        kind, message, provider=outcome.provider, model=outcome.model, attempts=outcome.attempts, **fields
+    )
+
+
+def _log_attempts(outcome: core.Outcome) -> None:
+    """Retries and fallbacks at INFO: models, classes and status, never what was said."""
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    attempts = outcome.attempts
+    for number, (failed, following) in enumerate(zip(attempts, attempts[1:], strict=False), start=1):
+        status = "no answer" if failed.status is None else f"status {failed.status}"
+        try:
+            if failed.model == following.model:
+                _log.info("retried %s after %s (%s), try %d", failed.model, failed.error_kind, status, number + 1)
+            else:
+                _log.info("fell back from %s to %s after %s (%s)", failed.model, following.model, failed.error_kind, status)
+        except Exception:  # a handler of the program that raises must not harm the call
+            return
+
+
+def canonical_key(call: dict[str, Any]) -> str:
+    """SHA-256 (hex) of what is asked: the same for every way to write the same request.
+
+    Raises:
+        TypeError, ValueError: The call holds something that is no JSON.
+    """
+    import hashlib
+    import json
+
+    asked = {name: value for name, value in call.items() if name not in ("timeout", "retry", "tags")}
+    messages = asked["messages"]
+    if isinstance(messages, str):
+        messages = {"role": "user", "content": messages}
+    asked["messages"] = [messages] if isinstance(messages, dict) else messages
+    if isinstance(asked.get("model"), str):
+        asked["model"] = [asked["model"]]
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,569 @@
+"""What an engine is built from: providers, models, timeouts, retries. Values: immutable, equal by content, without keys
+in their repr.
+
+Every one gives `config()`, a plain dict without keys, and providers and models lower to the dict that the core reads.
+The core checks that dict; here stands only what is Python's own: argument types that JSON cannot hold, the environment,
+and numbers of seconds and tries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from orchestra.errors import ConfigError
+from orchestra.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from decimal import Decimal
+
+    from orchestra.secret import KeySource
+
+    Price = str | int | float | Decimal  # USD per million tokens
+
+# Most tries that a Retry may ask for; far beyond any use, and within the core's int.
+_MOST_TRIES = 1_000_000
+# Headers that carry credentials although they were given as plain text, by a part of their names.
+_SECRET_HEADERS = ("auth", "key", "token", "secret", "cookie", "password", "credential")
+
+
+class _Value:
+    """Arguments kept as attributes, in the order of `_defaults`; nothing can be changed."""
+
+    __slots__ = ()
+    _defaults: dict[str, Any] = {}
+
+    def _keep(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _given(self) -> dict[str, Any]:
+        """The arguments that differ from their defaults."""
+        values = {name: getattr(self, name) for name in self._defaults}
+        return {name: value for name, value in values.items() if value != self._defaults[name]}
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a {type(self).__name__} cannot be changed")
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class Timeout(_Value):
+    """Deadlines of a call, in seconds.
+
+    Args:
+        total: From the call until its reply, waits and retries included.
+        connect: Until a connection stands, DNS and TLS included.
+        first_token: From then until the first content; of a plain call, until the first byte of the body.
+        idle: The longest gap between bytes.
+
+    Raises:
+        ConfigError: One of them is no number above 0.
+    """
+
+    __slots__ = ("connect", "first_token", "idle", "total")
+    _defaults = {"total": 600, "connect": 10, "first_token": 120, "idle": 60}
+
+    total: float
+    connect: float
+    first_token: float
+    idle: float
+
+    def __init__(self, total: float = 600, connect: float = 10, first_token: float = 120, idle: float = 60) -> None:
+        values = {"total": total, "connect": connect, "first_token": first_token, "idle": idle}
+        for name, value in values.items():
+            # `0 < value < inf` is false for NaN.
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise ConfigError(f"{name}: must be a number of seconds above 0, not {value!r:.50}")
+        self._keep(**values)
+
+    def config(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in self._defaults}
+
+    def __eq__(self, other: object) -> bool:
+        return self.config() == other.config() if isinstance(other, Timeout) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.config().values()))
+
+    def __repr__(self) -> str:
+        return _shown("Timeout", self.config())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Timeout, tuple(self.config().values())
+
+
+class Retry(_Value):
+    """How often a call is tried.
+
+    Args:
+        attempts: Most tries on one target, the first included.
+        total: Most tries of the whole call, over retries and fallbacks.
+        after_sent: Also try again when a connection dies after the request was sent and before any answer.
+
+    Raises:
+        ConfigError: A number below 1, or another type.
+    """
+
+    __slots__ = ("after_sent", "attempts", "total")
+    _defaults = {"attempts": 3, "total": 6, "after_sent": True}
+
+    attempts: int
+    total: int
+    after_sent: bool
+
+    def __init__(self, attempts: int = 3, total: int = 6, after_sent: bool = True) -> None:
+        for name, value in (("attempts", attempts), ("total", total)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_TRIES:
+                raise ConfigError(f"{name}: must be a whole number from 1 to {_MOST_TRIES}, not {value!r:.50}")
+        if not isinstance(after_sent, bool):
+            raise ConfigError(f"after_sent: must be True or False, not {after_sent!r:.50}")
+        self._keep(attempts=attempts, total=total, after_sent=after_sent)
+
+    def config(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self._defaults}
+
+    def __eq__(self, other: object) -> bool:
+        return self.config() == other.config() if isinstance(other, Retry) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.config().values()))
+
+    def __repr__(self) -> str:
+        return _shown("Retry", self.config())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Retry, tuple(self.config().values())
+
+
+class Provider(_Value):
+    """A service that answers requests, under the name that its models begin with.
+
+    Args:
+        name: A built-in name (`openai`, `anthropic`, ...), or one of your own with `protocol` and `base_url`.
+        protocol: The format that it speaks, such as `openai-chat`.
+        base_url: Its address with the version; else the variable `<NAME>_BASE_URL`, else the built-in one.
+        api_key: A str, a `Secret`, or a callable that is asked at every attempt; else the variable `<NAME>_API_KEY`, read
+            when the engine is built.
+        headers: Added to every request. A value may be a `Secret`.
+        privacy: `local`, `private`, `no_training` or `public`.
+        region: Where it computes, such as `eu`.
+        proxy: `http://host:port`; None: as the environment says; "": none.
+        ca_file: A file of certificates to trust instead of the system's.
+        insecure: Verify no certificate.
+        transport: `auto`, `own` or `curl`.
+        options: What this provider alone needs, such as Azure's `api_version`.
+
+    Raises:
+        ConfigError: A wrong value, or an unknown name without `protocol` and `base_url`. A missing key is told by the call.
+    """
+
+    __slots__ = (
+        "api_key", "base_url", "ca_file", "headers", "insecure", "name", "options", "privacy", "protocol", "proxy", "region",
+        "transport",
+    )  # fmt: skip
+    _defaults = {
+        "name": None, "protocol": None, "base_url": None, "headers": {}, "privacy": "public", "region": None, "proxy": None,
+        "ca_file": None, "insecure": False, "transport": "auto", "options": {},
+    }  # fmt: skip
+
+    name: str
+    protocol: str | None
+    base_url: str | None
+    api_key: Secret | KeySource | None
+    headers: Mapping[str, str | Secret]
+    privacy: str
+    region: str | None
+    proxy: str | None
+    ca_file: str | None
+    insecure: bool
+    transport: str
+    options: Mapping[str, str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        protocol: str | None = None,
+        base_url: str | None = None,
+        api_key: KeySource | None = None,
+        headers: Mapping[str, str | Secret] = {},  # noqa: B006  # never changed
+        privacy: str = "public",
+        region: str | None = None,
+        limits: None = None,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+        insecure: bool = False,
+        transport: str = "auto",
+        **options: Any,
+    ) -> None:
+        if isinstance(api_key, str) and api_key:
+            api_key = Secret(api_key)
+        if not (api_key is None or isinstance(api_key, Secret) or callable(api_key)):
+            fault = (
+                "is empty" if api_key == "" else f"must be a str, a Secret or a callable, not {type(api_key).__name__}"
+            )
+            del api_key  # a traceback that shows locals must not show it
+            raise ConfigError(f"api_key: {fault}")
+        if limits is not None:
+            raise ConfigError("limits: come with a later version")
+        if base_url is None and isinstance(name, str):
+            base_url = _environment(f"{_variable_stem(name)}_BASE_URL")
+        self._keep(
+            name=name,
+            protocol=protocol,
+            base_url=base_url,
+            api_key=api_key,
+            headers=_frozen(headers),
+            privacy=privacy,
+            region=region,
+            proxy=proxy,
+            ca_file=_path(ca_file),
+            insecure=insecure,
+            transport=transport,
+            options=_frozen(options),
+        )
+        _check("provider", self._plain([]))
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable of its key, such as `OPENAI_API_KEY`."""
+        return builtin_key_variables().get(self.name) or f"{_variable_stem(self.name)}_API_KEY"
+
+    def config(self) -> dict[str, Any]:
+        """Its arguments as a plain dict; instead of a key stands True, instead of a credential in a header `***`."""
+        shown = {name: _plain(value, name) for name, value in self._public().items()}
+        if self.api_key is not None:
+            shown["api_key"] = True
+        return shown
+
+    def _public(self) -> dict[str, Any]:
+        given = self._given()
+        if self.headers:
+            given["headers"] = {name: _public_header(name, value) for name, value in self.headers.items()}
+        if self.proxy:
+            given["proxy"] = _public_address(self.proxy)
+        return given
+
+    def _plain(self, secrets: list[KeySource]) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for name, value in self._given().items():
+            if name == "headers" and hasattr(value, "items"):
+                # `callable` is for keys only: a header's value is a str or a Secret.
+                value = {
+                    key: _reference(item, secrets) if isinstance(item, Secret) else item for key, item in value.items()
+                }
+            plain[name] = _plain(value, name)
+        return plain
+
+    def _lower(self, secrets: list[KeySource]) -> dict[str, Any]:
+        """The dict that the core reads. Each secret is appended to `secrets` and stands in the dict by its number."""
+        plain = self._plain(secrets)
+        key = self.api_key if self.api_key is not None else _environment(self.key_variable)
+        if key is not None:
+            plain["api_key"] = _reference(key, secrets)
+        return plain
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Provider):
+            return NotImplemented
+        return self._given() == other._given() and self.api_key == other.api_key
+
+    __hash__ = None  # type: ignore[assignment]  # a Secret has no hash
+
+    def __repr__(self) -> str:
+        shown = self._public()
+        shown.pop("name", None)
+        shown.update(shown.pop("options", {}))
+        if self.api_key is not None:
+            shown["api_key"] = Secret("hidden")
+        return _shown("Provider", shown, self.name)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Provider cannot be pickled: it may hold a key")
+
+
+class Model(_Value):
+    """What is known of a model; what is not given is unknown, which is not false and not zero.
+
+    Args:
+        name: `provider/model`.
+        aliases: Other names of it.
+        capabilities: A set of names (yes) or a dict of name and bool, out of `tools parallel_tools json_schema json_mode
+            vision reasoning streaming system_prompt prefill seed logprobs prompt_cache batch`.
+        modalities: Kinds of input, out of `text image audio file`.
+        context_window: Tokens of input and output together.
+        max_output: Tokens.
+        input_price: USD per million tokens, as decimal str, int, Decimal or float (read as its shortest decimal); so are
+            the other prices. A missing cache price is the input price, a missing reasoning or audio price that of its
+            direction.
+        quality: 0..1, a prior.
+        latency: Seconds to the first token, a prior.
+        tokenizer: `o200k_base` or `cl100k_base`.
+        privacy: None: the provider's.
+        region: None: the provider's.
+
+    Raises:
+        ConfigError: A wrong value.
+    """
+
+    __slots__ = (
+        "aliases", "audio_input_price", "audio_output_price", "cache_write_1h_price", "cache_write_price",
+        "cached_input_price", "capabilities", "context_window", "input_price", "latency", "max_output", "modalities", "name",
+        "output_price", "privacy", "quality", "reasoning_price", "region", "tokenizer",
+    )  # fmt: skip
+    _defaults = {
+        "name": None, "aliases": (), "capabilities": None, "modalities": None, "context_window": None, "max_output": None,
+        "input_price": None, "output_price": None, "cached_input_price": None, "cache_write_price": None,
+        "cache_write_1h_price": None, "reasoning_price": None, "audio_input_price": None, "audio_output_price": None,
+        "quality": None, "latency": None, "tokenizer": None, "privacy": None, "region": None,
+    }  # fmt: skip
+
+    name: str
+    aliases: tuple[str, ...]
+    capabilities: frozenset[str] | Mapping[str, bool] | None
+    modalities: frozenset[str] | None
+    context_window: int | None
+    max_output: int | None
+    input_price: Price | None
+    output_price: Price | None
+    cached_input_price: Price | None
+    cache_write_price: Price | None
+    cache_write_1h_price: Price | None
+    reasoning_price: Price | None
+    audio_input_price: Price | None
+    audio_output_price: Price | None
+    quality: float | None
+    latency: float | None
+    tokenizer: str | None
+    privacy: str | None
+    region: str | None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        aliases: Iterable[str] = (),
+        capabilities: Iterable[str] | Mapping[str, bool] | None = None,
+        modalities: Iterable[str] | None = None,
+        context_window: int | None = None,
+        max_output: int | None = None,
+        input_price: Price | None = None,
+        output_price: Price | None = None,
+        cached_input_price: Price | None = None,
+        cache_write_price: Price | None = None,
+        cache_write_1h_price: Price | None = None,
+        reasoning_price: Price | None = None,
+        audio_input_price: Price | None = None,
+        audio_output_price: Price | None = None,
+        quality: float | None = None,
+        latency: float | None = None,
+        tokenizer: str | None = None,
+        privacy: str | None = None,
+        region: str | None = None,
+    ) -> None:
+        self._keep(
+            name=name,
+            aliases=_sequence(aliases, "aliases", tuple),
+            capabilities=_frozen(capabilities)
+            if _is_mapping(capabilities)
+            else _sequence(capabilities, "capabilities", frozenset),
+            modalities=_sequence(modalities, "modalities", frozenset),
+            context_window=context_window,
+            max_output=max_output,
+            input_price=input_price,
+            output_price=output_price,
+            cached_input_price=cached_input_price,
+            cache_write_price=cache_write_price,
+            cache_write_1h_price=cache_write_1h_price,
+            reasoning_price=reasoning_price,
+            audio_input_price=audio_input_price,
+            audio_output_price=audio_output_price,
+            quality=quality,
+            latency=latency,
+            tokenizer=tokenizer,
+            privacy=privacy,
+            region=region,
+        )
+        _check("model", self._lower([]))
+
+    def config(self) -> dict[str, Any]:
+        """Its arguments as a plain dict, prices as decimal text."""
+        return self._lower([])
+
+    def _lower(self, secrets: list[KeySource]) -> dict[str, Any]:
+        """The dict that the core reads; a model has no secrets."""
+        plain: dict[str, Any] = {}
+        for name, value in self._given().items():
+            if name.endswith("_price"):
+                plain[name] = _price_text(value, name)
+            elif name == "capabilities" and _is_mapping(value) and all(flag is True for flag in value.values()):
+                plain[name] = sorted(_plain(value, name))
+            else:
+                plain[name] = _plain(value, name)
+        return plain
+
+    def __eq__(self, other: object) -> bool:
+        return self.config() == other.config() if isinstance(other, Model) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __repr__(self) -> str:
+        shown = self._given()
+        shown.pop("name")
+        return _shown("Model", shown, self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_model, (self.config(),)
+
+
+def _rebuild_model(config: dict[str, Any]) -> Model:
+    return Model(**config)
+
+
+def default_providers() -> list[Provider]:
+    """The built-in providers whose key is in the environment and whose address is known, in the order of their names."""
+    found = []
+    for name, variable in sorted(builtin_key_variables().items()):
+        if variable and _environment(variable) is not None:
+            try:
+                found.append(Provider(name))
+            except ConfigError:
+                if _environment(f"{_variable_stem(name)}_BASE_URL") is not None:
+                    raise
+                # One without an address of its own (azure), which the environment does not give either.
+    return found
+
+
+def _check(kind: str, values: dict[str, Any]) -> None:
+    """Lets the core check one object; raises ConfigError whose message begins with the argument."""
+    from orchestra._compiled import core
+
+    core.check(kind, values)
+
+
+_key_variables: dict[str, str] = {}
+
+
+def builtin_key_variables() -> dict[str, str]:
+    """The variable of the key of every built-in provider; empty for those without one."""
+    if not _key_variables:
+        from orchestra._compiled import core
+
+        _key_variables.update(core.builtin_providers())
+    return _key_variables
+
+
+def _variable_stem(name: str) -> str:
+    return "".join(c.upper() if c.isascii() and c.isalnum() else "_" for c in name)
+
+
+def _environment(variable: str) -> str | None:
+    """The variable's value; None when it is not set or empty."""
+    import os
+
+    return os.environ.get(variable) or None
+
+
+def _reference(source: KeySource, secrets: list[KeySource]) -> dict[str, int]:
+    secrets.append(source)
+    return {"secret": len(secrets) - 1}
+
+
+def _is_mapping(value: object) -> bool:
+    return hasattr(value, "keys") and hasattr(value, "__getitem__")
+
+
+def _frozen(value: Any) -> Any:
+    """A read-only copy of a mapping; anything else as it is, for the core to refuse."""
+    from types import MappingProxyType
+
+    return MappingProxyType({key: value[key] for key in value.keys()}) if _is_mapping(value) else value  # noqa: SIM118
+
+
+def _sequence(value: Any, name: str, kind: Any) -> Any:
+    """A tuple or frozenset of an iterable of str; anything else as it is, for the core to refuse."""
+    if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        return value
+    items = tuple(value)
+    for item in items:
+        if not isinstance(item, str):
+            raise ConfigError(f"{name}: must hold strings, not {type(item).__name__}")
+    return kind(items)
+
+
+def _path(value: Any) -> Any:
+    return value.__fspath__() if hasattr(value, "__fspath__") else value
+
+
+def _plain(value: Any, path: str) -> Any:
+    """The value as JSON has it; ConfigError with its path for what JSON does not have."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ConfigError(f"{path}: must be a finite number")
+        return value
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item, path) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if _is_mapping(value):
+        plain = {}
+        for key in value.keys():  # noqa: SIM118
+            if not isinstance(key, str):
+                raise ConfigError(f"{path}: names must be strings, not {type(key).__name__}")
+            plain[key] = _plain(value[key], f"{path}.{key}")
+        return plain
+    if type(value).__name__ == "Decimal":
+        return float(value)
+    raise ConfigError(f"{path}: cannot be a {type(value).__name__}")
+
+
+def _price_text(value: Any, name: str) -> Any:
+    """A price as its shortest decimal, so that 10, 10.0 and "10" are the same; what is none, for the core to refuse."""
+    from decimal import Decimal, InvalidOperation
+
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        raise ConfigError(f"{name}: must be a decimal number, in USD per million tokens, not {type(value).__name__}")
+    text = float.__repr__(value) if isinstance(value, float) else str(value)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    # Beyond these bounds the core refuses it anyway, and writing it out could take any amount of memory.
+    if not number.is_finite() or not -100 < number.adjusted() < 100:
+        return text
+    return format(number.normalize(), "f")
+
+
+def _public_header(name: str, value: Any) -> Any:
+    hidden = isinstance(value, Secret) or any(word in str(name).lower() for word in _SECRET_HEADERS)
+    return "***" if hidden else value
+
+
+def _public_address(address: Any) -> Any:
+    """The address without the user name and password that may stand in it."""
+    text = str(address)
+    scheme, mark, rest = text.rpartition("://")
+    return f"{scheme}{mark}***@{rest.rpartition('@')[2]}" if "@" in rest else text
+
+
+def _shown(kind: str, values: Mapping[str, Any], *first: Any) -> str:
+    parts = [repr(value) for value in first]
+    parts += [f"{name}={_bare(value)!r}" for name, value in values.items()]
+    return f"{kind}({', '.join(parts)})"
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return dict(value) if _is_mapping(value) else value

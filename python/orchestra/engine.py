@@ -1,0 +1,391 @@
+"""Engine: every model behind one object, for threads, event loops, notebooks and scripts at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from ._compiled import core
+from .call import check_keywords, finish, lower
+from .config import Model, Provider, default_providers, shipped_models
+from .errors import ConfigError
+from .stream import AsyncStream, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+    from typing import Unpack
+
+    from .batch import Batch
+    from .bridge import Bridge
+    from .call import CallOptions
+    from .reply import Reply
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_forks = 0  # how often this process is a child of a fork
+_hooks_installed = False
+
+
+def _after_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+def _at_exit() -> None:
+    """Ends all engines before the interpreter goes: no thread of ours may meet one that is being taken down."""
+    import time
+
+    for engine in list(_engines):
+        engine._leave()
+    end = time.monotonic() + 1.0
+    while core.waiting_threads() and time.monotonic() < end:  # they are on their way back into Python
+        time.sleep(0.001)
+
+
+def _install_hooks() -> None:
+    global _hooks_installed
+    if not _hooks_installed:
+        _hooks_installed = True
+        import atexit
+
+        os.register_at_fork(after_in_child=_after_fork)
+        atexit.register(_at_exit)
+
+
+class Engine:
+    """Models of many providers behind one object.
+
+    Building it makes no network call and starts no thread; the first call does. It serves threads, several event
+    loops, Jupyter and scripts at once. After a fork the child starts afresh at its first call.
+
+    Args:
+        providers: The providers to use; None: every known one whose key is in the environment.
+        models: Models on top of the shipped catalog (prices, windows, capabilities); one of the same name replaces it.
+        seed: Fixes the random part of waits; None: drawn.
+
+    Raises:
+        ConfigError: Something is wrong; the message begins with its path, such as `providers[0].privacy`.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[Provider] | None = None,
+        models: Iterable[Model] | None = None,
+        *,
+        routes: Iterable[Any] | None = None,
+        traces: Any = None,
+        seed: int | None = None,
+    ) -> None:
+        self._closed = False
+        self._lock = threading.Lock()
+        self._tickets = itertools.count(1)
+        self._bridges: weakref.WeakKeyDictionary[Any, Bridge] = weakref.WeakKeyDictionary()
+        self._secrets: list[Any] = []
+        self._secret_thread: threading.Thread | None = None
+        self._forks = _forks
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+            raise ConfigError(f"seed: must be a whole number, 0 or more, not {seed!r}")
+        self._seed = seed
+        _refuse_later("routes", routes)
+        if traces is not None:
+            raise ConfigError("traces: are not built yet; leave it out")
+        self._defaults = providers is None
+        self._providers = default_providers() if providers is None else _list_of(providers, Provider, "providers")
+        self._models = _list_of(models or (), Model, "models")
+        config = self._lower(self._providers, self._models)
+        self._core = core.Core(config, self._static_secrets(), self._defaults)
+        _install_hooks()
+        _engines.add(self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Engine:
+        """An engine from a TOML file.
+
+        Raises:
+            ConfigError: With `path:line:` of what is wrong.
+        """
+        from .toml_file import load
+
+        return cls(**load(path))
+
+    # ---- configuration
+
+    def _lower(self, providers: list[Provider], models: list[Model]) -> dict[str, Any]:
+        return {
+            "providers": [provider._lower(self._secrets) for provider in providers],
+            "models": [model._lower() for model in models],
+            "catalog": shipped_models(),
+            "seed": self._seed,
+        }
+
+    def _static_secrets(self) -> list[str | None]:
+        """The values of the secrets, None for those that a function gives."""
+        from .secret import Secret
+
+        return [None if callable(s) else s._reveal() if isinstance(s, Secret) else s for s in self._secrets]
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain values; no key appears in it."""
+        return {
+            "providers": [provider.config() for provider in self._providers],
+            "models": [model.config() for model in self._models],
+        }
+
+    def update(
+        self,
+        providers: Iterable[Provider] | None = None,
+        models: Iterable[Model] | None = None,
+        routes: Iterable[Any] | None = None,
+    ) -> int:
+        """Replaces each list that is given whole, all or nothing; running calls keep what they started with.
+
+        Returns:
+            The version of the new configuration.
+        """
+        _refuse_later("routes", routes)
+        with self._lock:
+            new_providers = self._providers if providers is None else _list_of(providers, Provider, "providers")
+            new_models = self._models if models is None else _list_of(models, Model, "models")
+            defaults = self._defaults and providers is None
+            known = len(self._secrets)
+            try:
+                config = self._lower(new_providers, new_models)
+                version: int = self._live().update(config, self._static_secrets(), defaults)
+            except BaseException:
+                del self._secrets[known:]
+                raise
+            self._providers, self._models, self._defaults = new_providers, new_models, defaults
+            return version
+
+    # ---- the core, also after a fork
+
+    def _live(self) -> core.Core:
+        if self._forks != _forks:
+            self._restart()
+        if self._secret_thread is None and any(callable(s) for s in self._secrets) and not self._closed:
+            self._start_secret_thread()
+        return self._core
+
+    def _restart(self) -> None:
+        """In a forked child: the parent's core has no thread here. It is given up, not ended."""
+        self._forks = _forks
+        self._lock = threading.Lock()
+        self._core.abandon()
+        self._bridges = weakref.WeakKeyDictionary()
+        self._secret_thread = None
+        self._secrets.clear()
+        config = self._lower(self._providers, self._models)
+        self._core = core.Core(config, self._static_secrets(), self._defaults)
+
+    def _start_secret_thread(self) -> None:
+        """Functions that give keys are called here, so that neither a loop nor the engine waits for them."""
+        self._secret_thread = threading.Thread(
+            target=_answer_secrets, args=(self._core, self._secrets), name="orchestra-keys", daemon=True
+        )
+        self._secret_thread.start()
+
+    def _bridge(self) -> Bridge:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        bridge = self._bridges.get(loop)
+        if bridge is None:
+            from .bridge import Bridge
+
+            bridge = self._bridges[loop] = Bridge()
+        return bridge
+
+    # ---- calls
+
+    def chat(self, messages: Any, **options: Unpack[CallOptions]) -> Reply:
+        """Asks one model and waits for its answer.
+
+        Args:
+            messages: A str (one user message), a dict (one message), or a list of dicts in OpenAI's chat shape.
+            options: See CallOptions; `model` is `provider/model` or a list of them to fall back on, in order.
+
+        Raises:
+            InvalidRequest: Before anything is sent; the message begins with the path of what is wrong.
+            OrchestraError: As the tree in orchestra.errors says.
+        """
+        check_keywords("chat", options)
+        call, parser = lower(messages, options)  # type: ignore[arg-type]
+        return finish(self._live().chat(call), parser)
+
+    async def achat(self, messages: Any, **options: Unpack[CallOptions]) -> Reply:
+        """chat() for asyncio: cancelling the task closes the upstream connection."""
+        check_keywords("achat", options)
+        call, parser = lower(messages, options)  # type: ignore[arg-type]
+        live = self._live()
+        bridge = self._bridge()
+        ticket = next(self._tickets)
+        handle = live.submit(call, bridge.queue, ticket)
+        future = bridge.expect(ticket)
+        try:
+            await future
+        except BaseException:
+            bridge.forget(ticket)
+            handle.cancel("the task was cancelled")
+            raise
+        outcome = handle.outcome()
+        assert outcome is not None
+        return finish(outcome, parser)
+
+    def stream(self, messages: Any, **options: Unpack[CallOptions]) -> Stream:
+        """Starts a call whose answer comes piece by piece: an iterator of Delta and a context manager.
+
+        Raises:
+            InvalidRequest: Before anything is sent. Errors of the provider are raised by the first `next`.
+        """
+        check_keywords("stream", options)
+        call, parser = lower(messages, options)  # type: ignore[arg-type]
+        queue = core.Queue()
+        return Stream(self._live().submit(call, queue, 0, stream=True), queue, parser)
+
+    def astream(self, messages: Any, **options: Unpack[CallOptions]) -> AsyncStream:
+        """stream() for asyncio; call it in a running event loop. There is nothing to await."""
+        check_keywords("astream", options)
+        call, parser = lower(messages, options)  # type: ignore[arg-type]
+        live = self._live()
+        bridge = self._bridge()
+        ticket = next(self._tickets)
+        stream = AsyncStream(live.submit(call, bridge.queue, ticket, stream=True), bridge, parser)
+        bridge.attach(ticket, stream)
+        return stream
+
+    def map(
+        self,
+        inputs: Iterable[Any],
+        *,
+        concurrency: int = 64,
+        progress: bool | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Batch:
+        """Asks for every input, many at once, and never raises for a row.
+
+        Args:
+            inputs: Whatever chat takes, or row dicts `{"messages": ..., any keyword}`; any iterable, read lazily.
+            concurrency: Most rows in flight.
+            progress: A progress line on stderr; None: on a terminal or in Jupyter.
+            resume: A file of finished rows: what it holds is not asked again, what finishes is added.
+
+        Returns:
+            The replies and errors in input order. The first Ctrl-C stops and returns; a second one raises.
+
+        Raises:
+            ConfigError: `resume` is a file of another format. An exception of `inputs` ends the map and is raised.
+        """
+        from .map import run
+
+        check_keywords("map", options)
+        return run(self, inputs, concurrency, progress, resume, options)  # type: ignore[arg-type]
+
+    async def amap(
+        self,
+        inputs: Iterable[Any],
+        *,
+        concurrency: int = 64,
+        progress: bool | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Batch:
+        """map() for asyncio; cancelling the task cancels the open rows."""
+        from .map import arun
+
+        check_keywords("amap", options)
+        return await arun(self, inputs, concurrency, progress, resume, options)  # type: ignore[arg-type]
+
+    # ---- figures and end
+
+    def stats(self) -> dict[str, Any]:
+        """in_flight queued connections calls errors cost models; models by name with calls errors p50 p99 (seconds)."""
+        figures: dict[str, Any] = self._live().stats()
+        return figures
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self, timeout: float = 5) -> None:
+        """Refuses new calls, waits up to `timeout` seconds for the running ones and cancels the rest; idempotent."""
+        self._closed = True
+        if self._forks != _forks:
+            self._restart()
+        self._core.close(timeout)
+        for bridge in list(self._bridges.values()):
+            bridge.detach()
+        self._bridges.clear()
+
+    async def aclose(self, timeout: float = 5) -> None:
+        """close() without blocking the event loop."""
+        import asyncio
+
+        await asyncio.to_thread(self.close, timeout)
+
+    def _leave(self) -> None:
+        if self._forks == _forks:
+            self._core.close(0)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an Engine cannot be pickled or copied: it owns a thread and connections")
+
+    def __repr__(self) -> str:
+        names = ", ".join(provider.name for provider in self._providers)
+        return f"<Engine providers=[{names}] models={len(self._models)}{' closed' if self._closed else ''}>"
+
+
+def _list_of(values: Any, kind: type, path: str) -> list[Any]:
+    if isinstance(values, str | bytes | dict):
+        raise ConfigError(f"{path}: must be a list of {kind.__name__} objects, not {type(values).__name__}")
+    try:
+        items = list(values)
+    except TypeError:
+        raise ConfigError(f"{path}: must be a list of {kind.__name__} objects, not {type(values).__name__}") from None
+    for index, item in enumerate(items):
+        if not isinstance(item, kind):
+            raise ConfigError(f"{path}[{index}]: must be a {kind.__name__}, not {type(item).__name__}")
+    return items
+
+
+def _refuse_later(name: str, values: Sequence[Any] | Iterable[Any] | None) -> None:
+    if values is not None and list(values):
+        raise ConfigError(f"{name}: are not built yet; name models by model=")
+
+
+def _answer_secrets(live: core.Core, secrets: list[str | Callable[[], Any]]) -> None:
+    from .secret import Secret
+
+    while (question := live.wait_for_question()) is not None:
+        number, index = question
+        function: Any = secrets[index]
+        try:
+            value = function()
+        except Exception as error:
+            live.answer_secret(number, None, f"api_key: the function that gives the key raised {type(error).__name__}")
+            continue
+        if isinstance(value, Secret):
+            value = value._reveal()
+        if isinstance(value, str):
+            live.answer_secret(number, value)
+        else:
+            live.answer_secret(
+                number, None, f"api_key: the function that gives the key returned {type(value).__name__}, not str"
+            )

@@ -1,0 +1,178 @@
+"""Streams: an iterator over deltas that owns its connection."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from .call import finish
+from .errors import Cancelled, OrchestraError
+from .reply import Delta, Reply
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._compiled import core
+    from .bridge import Bridge
+    from .structured import Parser
+
+
+class _Source:
+    """What both kinds of stream share: deltas that came, how it ended, and the end by close()."""
+
+    def __init__(self, handle: core.Handle, parser: Parser | None) -> None:
+        self._handle = handle
+        self._parser = parser
+        self._deltas: deque[Delta] = deque()
+        self._outcome: core.Outcome | None = None
+        self._reply: Reply | None = None
+        self._error: OrchestraError | None = None
+        self._closed_by: int | None = None
+
+    def _poll(self) -> bool:
+        """Takes what has come; True when there is a delta or the end."""
+        if self._outcome is None:
+            self._deltas.extend(self._handle.take_deltas())
+            outcome = self._handle.outcome()
+            if outcome is not None:
+                self._outcome = outcome
+                try:
+                    self._reply = finish(outcome, self._parser)
+                except OrchestraError as error:
+                    self._error = error
+        return bool(self._deltas) or self._outcome is not None
+
+    def _next(self) -> Delta | None:
+        """The next delta that is there; None: the stream has ended well.
+
+        Raises:
+            OrchestraError: It ended otherwise.
+        """
+        if self._closed_by is not None:
+            if self._closed_by == threading.get_ident():
+                return None
+            raise self._error if isinstance(self._error, Cancelled) else Cancelled("the stream was closed")
+        if self._deltas:
+            return self._deltas.popleft()
+        if self._error is not None:
+            raise self._error
+        return None
+
+    def _close(self) -> None:
+        if self._closed_by is None and not self._is_read():
+            self._closed_by = threading.get_ident()
+            self._handle.cancel("the stream was closed")
+
+    def _is_read(self) -> bool:
+        return self._outcome is not None and not self._deltas
+
+    def reply(self) -> Reply:
+        """The whole reply, once the stream has ended.
+
+        Raises:
+            RuntimeError: It has not ended, or was closed before its end.
+            OrchestraError: The error with which it failed.
+        """
+        if self._closed_by is not None:
+            raise RuntimeError("the stream was closed before its end: there is only .partial")
+        self._poll()
+        if not self._is_read():
+            raise RuntimeError("the stream has not ended: read it to its end first, or use .partial")
+        if self._error is not None:
+            raise self._error
+        assert self._reply is not None
+        return self._reply
+
+    @property
+    def partial(self) -> Reply:
+        """What has come so far, as a Reply whose finish_reason is None until the end."""
+        if self._reply is not None:
+            return self._reply
+        return Reply(self._outcome if self._outcome is not None else self._handle.partial())
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle is not None and self._outcome is None:
+            handle.cancel("the stream was dropped")
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed_by is not None else "ended" if self._is_read() else "running"
+        return f"<{type(self).__name__} {state}>"
+
+
+class Stream(_Source):
+    """The deltas of one call, in order. Belongs to one consumer; close() may come from any thread."""
+
+    def __init__(self, handle: core.Handle, queue: core.Queue, parser: Parser | None) -> None:
+        super().__init__(handle, parser)
+        self._queue = queue
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Delta:
+        if not self._deltas:
+            try:
+                while not self._poll():
+                    self._queue.wait()
+            except BaseException:
+                self._close()
+                raise
+        delta = self._next()
+        if delta is None:
+            raise StopIteration
+        return delta
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+    def close(self) -> None:
+        """Ends the stream and closes its connection; idempotent, nothing after the end."""
+        self._close()
+
+
+class AsyncStream(_Source):
+    """The same for `async for`. Belongs to the event loop in which it was made."""
+
+    def __init__(self, handle: core.Handle, bridge: Bridge, parser: Parser | None) -> None:
+        super().__init__(handle, parser)
+        self._bridge = bridge
+        self._waiter: Any = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> Delta:
+        while not self._deltas and not self._poll():
+            self._waiter = self._bridge.create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                self._close()
+                raise
+            finally:
+                self._waiter = None
+        delta = self._next()
+        if delta is None:
+            raise StopAsyncIteration
+        return delta
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    async def aclose(self) -> None:
+        """Ends the stream and closes its connection; idempotent, nothing after the end."""
+        self._close()

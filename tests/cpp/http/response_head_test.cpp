@@ -1,0 +1,90 @@
+#include "http/response_head.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace orchestra::http {
+namespace {
+
+using Progress = ResponseHead::Progress;
+using testing::ElementsAre;
+using testing::Pair;
+
+TEST(ResponseHead, gathers_status_and_headers_as_they_came) {
+  ResponseHead head({});
+  EXPECT_EQ(head.add("HTTP/1.1 429 Too Many Requests\r\n"), Progress::More);
+  EXPECT_EQ(head.add("Retry-After:  3 \r\n"), Progress::More);
+  EXPECT_EQ(head.add("X-Empty:\r\n"), Progress::More);
+  EXPECT_EQ(head.add("a:b:c\n"), Progress::More);
+  EXPECT_EQ(head.add("\r\n"), Progress::Complete);
+  EXPECT_EQ(head.status(), 429);
+  EXPECT_THAT(head.take_headers(), ElementsAre(Pair("Retry-After", "3"), Pair("X-Empty", ""), Pair("a", "b:c")));
+}
+
+TEST(ResponseHead, leaves_out_interim_heads) {
+  ResponseHead head({});
+  EXPECT_EQ(head.add("HTTP/1.1 103 Early Hints\r\n"), Progress::More);
+  EXPECT_EQ(head.add("Link: x\r\n"), Progress::More);
+  EXPECT_EQ(head.add("\r\n"), Progress::More);
+  EXPECT_EQ(head.add("HTTP/1.1 200\r\n"), Progress::More);
+  EXPECT_EQ(head.add("\r\n"), Progress::Complete);
+  EXPECT_EQ(head.status(), 200);
+  EXPECT_TRUE(head.take_headers().empty());
+}
+
+TEST(ResponseHead, joins_a_folded_line_to_its_value) {
+  ResponseHead head({});
+  for (const char* line : {"HTTP/1.1 200 OK\r\n", "A: one\r\n", "  two\r\n"}) EXPECT_EQ(head.add(line), Progress::More);
+  EXPECT_EQ(head.add("\r\n"), Progress::Complete);
+  EXPECT_THAT(head.take_headers(), ElementsAre(Pair("A", "one two")));
+}
+
+TEST(ResponseHead, takes_as_many_lines_and_bytes_as_the_limits_say_and_no_more) {
+  const std::string status = "HTTP/1.1 200 OK\r\n";
+  ResponseHead lines({.bytes = 10'000, .lines = 3});
+  EXPECT_EQ(lines.add(status), Progress::More);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(lines.add("a: b\r\n"), Progress::More);
+  EXPECT_EQ(lines.add("a: b\r\n"), Progress::Malformed);
+  EXPECT_EQ(lines.fault(), "the head of the answer is over the limit of lines");
+
+  ResponseHead bytes({.bytes = status.size() + 6, .lines = 3});
+  EXPECT_EQ(bytes.add(status), Progress::More);
+  EXPECT_EQ(bytes.add("a: b\r\n"), Progress::More);
+  EXPECT_EQ(bytes.add("\r\n"), Progress::Malformed);
+  EXPECT_EQ(bytes.fault(), "the head of the answer is over the limit of bytes");
+}
+
+TEST(ResponseHead, bounds_endless_interim_heads) {
+  ResponseHead head({});
+  Progress progress = Progress::More;
+  for (int i = 0; i < 10'000 && progress == Progress::More; ++i) {
+    progress = head.add(i % 2 == 0 ? "HTTP/1.1 100 Continue\r\n" : "\r\n");
+  }
+  EXPECT_EQ(progress, Progress::Malformed);
+}
+
+TEST(ResponseHead, refuses_what_is_no_head) {
+  for (const char* line : {"HTTP/1.1\r\n", "HTTP/1.1 20\r\n", "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1 099 \r\n", "SSH-2.0\r\n",
+                           "HTTP/1.1 101 Switching Protocols\r\n"}) {
+    ResponseHead head({});
+    EXPECT_EQ(head.add(line), Progress::Malformed) << line;
+    EXPECT_FALSE(head.fault().empty());
+  }
+  ResponseHead head({});
+  EXPECT_EQ(head.add("HTTP/1.1 200 OK\r\n"), Progress::More);
+  EXPECT_EQ(head.add("no colon\r\n"), Progress::Malformed);
+}
+
+TEST(ResponseHead, drops_trailers) {
+  ResponseHead head({.bytes = 1000, .lines = 2});
+  head.add("HTTP/1.1 200 OK\r\n");
+  EXPECT_EQ(head.add("\r\n"), Progress::Complete);
+  EXPECT_EQ(head.add("x-checksum: 1\r\n"), Progress::More);
+  EXPECT_EQ(head.add("\r\n"), Progress::More);
+  EXPECT_TRUE(head.take_headers().empty());
+}
+
+}  // namespace
+}  // namespace orchestra::http
