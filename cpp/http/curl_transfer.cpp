@@ -144,6 +144,8 @@ void CurlTransfer::finish(CURLcode result) { end_ = end_of(result); }
 
 End CurlTransfer::end_of(CURLcode result) const {
   if (!head_.fault().empty()) return {EndKind::Malformed, std::string(head_.fault())};
+  // An answer without a length that a TLS server ends by a bare close is complete to libcurl (7.88 ignores the missing
+  // goodbye); that it was cut is seen by its format.
   if (result == CURLE_OK && head_.is_complete()) return {EndKind::Complete, ""};
   if (!sent_) {
     if (!is_tls_error(result)) return {EndKind::NotConnected, connect_message(result)};

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <exception>
 #include <new>
+#include <utility>
 
 #include "runtime/loop.hpp"
 
@@ -69,6 +70,8 @@ struct Task {
 class Wake {
  public:
   explicit Wake(Loop& loop) : loop_(loop) {}
+  Wake(const Wake&) = delete;
+  Wake& operator=(const Wake&) = delete;
 
   void notify() {
     if (set_) return;
@@ -76,13 +79,14 @@ class Wake {
     if (waiter_) schedule();
   }
 
-  [[nodiscard]] bool await_ready() noexcept {
-    if (!set_) return false;
-    set_ = false;
-    return true;
-  }
-  void await_suspend(std::coroutine_handle<> waiter) noexcept { waiter_ = waiter; }
-  void await_resume() noexcept {}
+  // A small awaiter, so that a compiler that copies awaiters (GCC 12 does) copies a reference.
+  struct Awaiter {
+    Wake& wake;
+    [[nodiscard]] bool await_ready() const noexcept { return std::exchange(wake.set_, false); }
+    void await_suspend(std::coroutine_handle<> waiter) const noexcept { wake.waiter_ = waiter; }
+    void await_resume() const noexcept {}
+  };
+  Awaiter operator co_await() noexcept { return {*this}; }
 
  private:
   void schedule() {

@@ -150,8 +150,8 @@ class Provider(_Value):
         name: A built-in name (`openai`, `anthropic`, ...), or one of your own with `protocol` and `base_url`.
         protocol: The format that it speaks, such as `openai-chat`.
         base_url: Its address with the version; else the variable `<NAME>_BASE_URL`, else the built-in one.
-        api_key: A str, a `Secret`, or a callable that is asked at every attempt; else the variable `<NAME>_API_KEY`, read
-            when the engine is built.
+        api_key: A str, a `Secret`, or a callable that is asked at every attempt; else the variable `<NAME>_API_KEY`,
+            read when the engine is built.
         headers: Added to every request. A value may be a `Secret`.
         privacy: `local`, `private`, `no_training` or `public`.
         region: Where it computes, such as `eu`.
@@ -162,16 +162,17 @@ class Provider(_Value):
         options: What this provider alone needs, such as Azure's `api_version`.
 
     Raises:
-        ConfigError: A wrong value, or an unknown name without `protocol` and `base_url`. A missing key is told by the call.
+        ConfigError: A wrong value, or an unknown name without `protocol` and `base_url`. A missing key is told by the
+            call.
     """
 
     __slots__ = (
-        "api_key", "base_url", "ca_file", "headers", "insecure", "name", "options", "privacy", "protocol", "proxy", "region",
-        "transport",
+        "api_key", "base_url", "ca_file", "headers", "insecure", "name", "options", "privacy", "protocol", "proxy",
+        "region", "transport",
     )  # fmt: skip
     _defaults = {
-        "name": None, "protocol": None, "base_url": None, "headers": {}, "privacy": "public", "region": None, "proxy": None,
-        "ca_file": None, "insecure": False, "transport": "auto", "options": {},
+        "name": None, "protocol": None, "base_url": None, "headers": {}, "privacy": "public", "region": None,
+        "proxy": None, "ca_file": None, "insecure": False, "transport": "auto", "options": {},
     }  # fmt: skip
 
     name: str
@@ -296,14 +297,14 @@ class Model(_Value):
     Args:
         name: `provider/model`.
         aliases: Other names of it.
-        capabilities: A set of names (yes) or a dict of name and bool, out of `tools parallel_tools json_schema json_mode
-            vision reasoning streaming system_prompt prefill seed logprobs prompt_cache batch`.
+        capabilities: A set of names (yes) or a dict of name and bool, out of `tools parallel_tools json_schema
+            json_mode vision reasoning streaming system_prompt prefill seed logprobs prompt_cache batch`.
         modalities: Kinds of input, out of `text image audio file`.
         context_window: Tokens of input and output together.
         max_output: Tokens.
-        input_price: USD per million tokens, as decimal str, int, Decimal or float (read as its shortest decimal); so are
-            the other prices. A missing cache price is the input price, a missing reasoning or audio price that of its
-            direction.
+        input_price: USD per million tokens, as decimal str, int, Decimal or float (read as its shortest decimal); so
+            are the other prices. A missing cache price is the input price, a missing reasoning or audio price that of
+            its direction.
         quality: 0..1, a prior.
         latency: Seconds to the first token, a prior.
         tokenizer: `o200k_base` or `cl100k_base`.
@@ -316,12 +317,13 @@ class Model(_Value):
 
     __slots__ = (
         "aliases", "audio_input_price", "audio_output_price", "cache_write_1h_price", "cache_write_price",
-        "cached_input_price", "capabilities", "context_window", "input_price", "latency", "max_output", "modalities", "name",
-        "output_price", "privacy", "quality", "reasoning_price", "region", "tokenizer",
+        "cached_input_price", "capabilities", "context_window", "input_price", "latency", "max_output", "modalities",
+        "name", "output_price", "privacy", "quality", "reasoning_price", "region", "tokenizer",
     )  # fmt: skip
     _defaults = {
-        "name": None, "aliases": (), "capabilities": None, "modalities": None, "context_window": None, "max_output": None,
-        "input_price": None, "output_price": None, "cached_input_price": None, "cache_write_price": None,
+        "name": None, "aliases": (), "capabilities": None, "modalities": None, "context_window": None,
+        "max_output": None, "input_price": None, "output_price": None, "cached_input_price": None,
+        "cache_write_price": None,
         "cache_write_1h_price": None, "reasoning_price": None, "audio_input_price": None, "audio_output_price": None,
         "quality": None, "latency": None, "tokenizer": None, "privacy": None, "region": None,
     }  # fmt: skip
@@ -430,7 +432,7 @@ def _rebuild_model(config: dict[str, Any]) -> Model:
 
 
 def default_providers() -> list[Provider]:
-    """The built-in providers whose key is in the environment and whose address is known, in the order of their names."""
+    """The built-in providers whose key is in the environment and whose address is known, by name."""
     found = []
     for name, variable in sorted(builtin_key_variables().items()):
         if variable and _environment(variable) is not None:
@@ -458,7 +460,7 @@ def builtin_key_variables() -> dict[str, str]:
     if not _key_variables:
         from orchestra._compiled import core
 
-        _key_variables.update(core.builtin_providers())
+        _key_variables.update((name, variable) for name, _, _, variable in core.builtin_providers())
     return _key_variables
 
 

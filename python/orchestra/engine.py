@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._compiled import core
 from .call import check_keywords, finish, lower
-from .config import Model, Provider, default_providers, shipped_models
+from .config import Model, Provider, default_providers
 from .errors import ConfigError
 from .stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .bridge import Bridge
     from .call import CallOptions
     from .reply import Reply
+    from .secret import KeySource
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _forks = 0  # how often this process is a child of a fork
@@ -116,16 +117,21 @@ class Engine:
     def _lower(self, providers: list[Provider], models: list[Model]) -> dict[str, Any]:
         return {
             "providers": [provider._lower(self._secrets) for provider in providers],
-            "models": [model._lower() for model in models],
-            "catalog": shipped_models(),
+            "models": [model._lower(self._secrets) for model in models],
+            "catalog": _shipped_models(),
             "seed": self._seed,
         }
 
     def _static_secrets(self) -> list[str | None]:
         """The values of the secrets, None for those that a function gives."""
-        from .secret import Secret
+        from .secret import is_dynamic, read_key
 
-        return [None if callable(s) else s._reveal() if isinstance(s, Secret) else s for s in self._secrets]
+        return [None if is_dynamic(source) else read_key(source) for source in self._secrets]
+
+    def _has_dynamic_secrets(self) -> bool:
+        from .secret import is_dynamic
+
+        return any(is_dynamic(source) for source in self._secrets)
 
     def config(self) -> dict[str, Any]:
         """The configuration as plain values; no key appears in it."""
@@ -165,7 +171,7 @@ class Engine:
     def _live(self) -> core.Core:
         if self._forks != _forks:
             self._restart()
-        if self._secret_thread is None and any(callable(s) for s in self._secrets) and not self._closed:
+        if self._secret_thread is None and self._has_dynamic_secrets() and not self._closed:
             self._start_secret_thread()
         return self._core
 
@@ -370,22 +376,25 @@ def _refuse_later(name: str, values: Sequence[Any] | Iterable[Any] | None) -> No
         raise ConfigError(f"{name}: are not built yet; name models by model=")
 
 
-def _answer_secrets(live: core.Core, secrets: list[str | Callable[[], Any]]) -> None:
-    from .secret import Secret
+def _answer_secrets(live: core.Core, secrets: list[KeySource]) -> None:
+    from .secret import read_key
 
     while (question := live.wait_for_question()) is not None:
         number, index = question
-        function: Any = secrets[index]
         try:
-            value = function()
-        except Exception as error:
-            live.answer_secret(number, None, f"api_key: the function that gives the key raised {type(error).__name__}")
-            continue
-        if isinstance(value, Secret):
-            value = value._reveal()
-        if isinstance(value, str):
-            live.answer_secret(number, value)
-        else:
-            live.answer_secret(
-                number, None, f"api_key: the function that gives the key returned {type(value).__name__}, not str"
-            )
+            live.answer_secret(number, read_key(secrets[index]))
+        except ConfigError as error:
+            live.answer_secret(number, None, str(error))
+
+
+_shipped: list[dict[str, Any]] = []
+
+
+def _shipped_models() -> list[dict[str, Any]]:
+    """The models of the shipped catalog, read once."""
+    if not _shipped:
+        import json
+        from pathlib import Path
+
+        _shipped.extend(json.loads((Path(__file__).parent / "data" / "models.json").read_text())["models"])
+    return _shipped

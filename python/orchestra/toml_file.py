@@ -11,8 +11,8 @@
     name = "openai/gpt-5-mini"
     input_price = 0.25
 
-Keys are the constructors' argument names. `${VAR}` and `${VAR:-default}` (for a variable that is not set or empty) stand
-for an environment variable inside of strings, `$$` for `$`.
+Keys are the constructors' argument names. `${VAR}` and `${VAR:-default}` (for a variable that is not set or empty)
+stand for an environment variable inside of strings, `$$` for `$`.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def load(path: str | os.PathLike[str], engine_keys: Iterable[str] = ("seed",)) -
 
 
 def expand(text: str) -> tuple[str, str | None]:
-    """The text with its variables replaced, and what is wrong with it (None: nothing). The fault never quotes the text."""
+    """The text with its variables replaced, and what is wrong with it (None: nothing), which never quotes the text."""
     import os
     import re
 

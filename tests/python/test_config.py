@@ -98,9 +98,15 @@ def test_a_provider_lowers_to_what_was_given_and_numbers_its_secrets() -> None:
         ca_file=Path("/ca.pem"),
     )
     assert provider._lower(secrets) == {
-        "name": "acme", "protocol": "openai-chat", "base_url": "http://127.0.0.1:1/v1", "region": "eu", "insecure": True,
-        "ca_file": "/ca.pem", "headers": {"X-A": "b", "X-Token": {"secret": 1}}, "api_key": {"secret": 2},
-    }  # fmt: skip
+        "name": "acme",
+        "protocol": "openai-chat",
+        "base_url": "http://127.0.0.1:1/v1",
+        "region": "eu",
+        "insecure": True,
+        "ca_file": "/ca.pem",
+        "headers": {"X-A": "b", "X-Token": {"secret": 1}},
+        "api_key": {"secret": 2},
+    }
     assert secrets[1] == Secret(CANARY) and secrets[2] is rotating
 
 
@@ -211,15 +217,41 @@ def test_the_default_providers_are_those_whose_key_is_set(monkeypatch: pytest.Mo
 
 
 def test_a_model_shows_its_arguments_and_lowers_to_them() -> None:
-    model = Model("a/b", aliases=["a/c"], capabilities={"tools", "seed"}, modalities=["text", "image"], context_window=1000,
-                  max_output=10, input_price=0.1, output_price="10.0", cached_input_price=Decimal("0.0028"), cache_write_price=3,
-                  quality=0.5, latency=1, tokenizer="o200k_base", privacy="local", region="eu")  # fmt: skip
+    model = Model(
+        "a/b",
+        aliases=["a/c"],
+        capabilities={"tools", "seed"},
+        modalities=["text", "image"],
+        context_window=1000,
+        max_output=10,
+        input_price=0.1,
+        output_price="10.0",
+        cached_input_price=Decimal("0.0028"),
+        cache_write_price=3,
+        quality=0.5,
+        latency=1,
+        tokenizer="o200k_base",
+        privacy="local",
+        region="eu",
+    )
     assert model.aliases == ("a/c",) and "tools" in model.capabilities and model.input_price == 0.1
     assert model.config() == {
-        "name": "a/b", "aliases": ["a/c"], "capabilities": ["seed", "tools"], "modalities": ["image", "text"],
-        "context_window": 1000, "max_output": 10, "input_price": "0.1", "output_price": "10", "cached_input_price": "0.0028",
-        "cache_write_price": "3", "quality": 0.5, "latency": 1, "tokenizer": "o200k_base", "privacy": "local", "region": "eu",
-    }  # fmt: skip
+        "name": "a/b",
+        "aliases": ["a/c"],
+        "capabilities": ["seed", "tools"],
+        "modalities": ["image", "text"],
+        "context_window": 1000,
+        "max_output": 10,
+        "input_price": "0.1",
+        "output_price": "10",
+        "cached_input_price": "0.0028",
+        "cache_write_price": "3",
+        "quality": 0.5,
+        "latency": 1,
+        "tokenizer": "o200k_base",
+        "privacy": "local",
+        "region": "eu",
+    }
     assert Model("a/b").config() == {"name": "a/b"}
 
 

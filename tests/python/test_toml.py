@@ -75,12 +75,28 @@ def test_an_empty_file_is_an_empty_configuration(write) -> None:
     assert (file.engine, file.providers, file.models) == ({}, [], [])
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("plain", "plain"), ("${TEAM}", "blue"), ("a${TEAM}b${TEAM}", "abluebblue"), ("${NOT_SET:-calm}", "calm"), ("${EMPTY:-calm}", "calm"),
-    ("${EMPTY}", ""), ("${NOT_SET:-}", ""), ("$$", "$"), ("$${TEAM}", "${TEAM}"), ("$$$${TEAM}", "$${TEAM}"), ("$$${TEAM}", "$blue"),
-    ("5$ and $TEAM", "5$ and $TEAM"), ("${NOT_SET:-a:-b}", "a:-b"), ("${TEAM:-x}", "blue"), ("$", "$"), ("${NOT_SET:-a$$b}", "a$b"),
-    ("${ODD}", 'say "hi" $x ${TEAM} #1'),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("${TEAM}", "blue"),
+        ("a${TEAM}b${TEAM}", "abluebblue"),
+        ("${NOT_SET:-calm}", "calm"),
+        ("${EMPTY:-calm}", "calm"),
+        ("${EMPTY}", ""),
+        ("${NOT_SET:-}", ""),
+        ("$$", "$"),
+        ("$${TEAM}", "${TEAM}"),
+        ("$$$${TEAM}", "$${TEAM}"),
+        ("$$${TEAM}", "$blue"),
+        ("5$ and $TEAM", "5$ and $TEAM"),
+        ("${NOT_SET:-a:-b}", "a:-b"),
+        ("${TEAM:-x}", "blue"),
+        ("$", "$"),
+        ("${NOT_SET:-a$$b}", "a$b"),
+        ("${ODD}", 'say "hi" $x ${TEAM} #1'),
+    ],
+)
 def test_variables_are_replaced_once(monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
     monkeypatch.setenv("TEAM", "blue")
     monkeypatch.setenv("EMPTY", "")
@@ -88,10 +104,19 @@ def test_variables_are_replaced_once(monkeypatch: pytest.MonkeyPatch, text: str,
     assert expand(text) == (expected, None)
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    ("${NOT_SET}", "the variable NOT_SET is not set"), ("x${TEAM", "not closed"), ("${", "not closed"), ("${A:-${B}}", "inside of another"),
-    ("${}", "no name"), ("${A-b}", "no name"), ("${1A}", "no name"), ("${A B}", "no name"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("${NOT_SET}", "the variable NOT_SET is not set"),
+        ("x${TEAM", "not closed"),
+        ("${", "not closed"),
+        ("${A:-${B}}", "inside of another"),
+        ("${}", "no name"),
+        ("${A-b}", "no name"),
+        ("${1A}", "no name"),
+        ("${A B}", "no name"),
+    ],
+)
 def test_a_broken_variable_is_told_without_its_string(text: str, word: str) -> None:
     fault = expand(f"{CANARY}{text}")[1]
     assert fault is not None and word in fault and CANARY not in fault
@@ -113,32 +138,52 @@ def test_variables_stand_in_strings_at_any_depth_and_nowhere_else(write, monkeyp
 P = '[[provider]]\nname = "openai"\n'
 BROKEN = {
     "an unset variable": (P + 'privacy = "public"\nregion = "${NOT_SET}"', 4, "the variable NOT_SET is not set"),
-    "an unset variable in a long array": ('[[model]]\nname = "a/b"\naliases = [\n "a/c",\n # no\n "${NOT_SET}",\n]', 6, "NOT_SET"),
+    "an unset variable in a long array": (
+        '[[model]]\nname = "a/b"\naliases = [\n "a/c",\n # no\n "${NOT_SET}",\n]',
+        6,
+        "NOT_SET",
+    ),
     "an unset variable in an inline table": (P + 'headers = {X-A = "b", X-B = "${NOT_SET}"}', 3, "NOT_SET"),
     "an unset variable in a sub-table": (P + '[provider.headers]\nX-A = "b"\nX-B = "${NOT_SET}"', 5, "NOT_SET"),
     "an unclosed variable": (P + 'region = "${X"', 3, "not closed"),
-    "an unknown key of a provider": (P + 'privcy = "local"', 3, 'privcy: provider "openai" has no such option; did you mean "privacy"?'),
+    "an unknown key of a provider": (
+        P + 'privcy = "local"',
+        3,
+        'privcy: provider "openai" has no such option; did you mean "privacy"?',
+    ),
     "an unknown key of a model": ('[[model]]\nname = "a/b"\n\ncontxt_window = 1', 4, 'did you mean "context_window"?'),
-    "an unknown key of the engine": ('[engine]\nsed = 1', 2, 'sed: unknown key; did you mean "seed"?'),
+    "an unknown key of the engine": ("[engine]\nsed = 1", 2, 'sed: unknown key; did you mean "seed"?'),
     "a key named self": (P + "self = 1", 3, "self: unknown key"),
     "a wrong type": (P + "region = 42", 3, "region: must be a string"),
     "a date": (P + "region = 2026-11-25", 3, "region: cannot be a date"),
     "not a number": ('[[model]]\nname = "a/b"\nquality = nan', 3, "quality: must be a finite number"),
     "a wrong header": (P + '[provider.headers]\nX-A = "b"\nX-B = 7', 5, "headers.X-B: must be a string"),
-    "a wrong capability": ('[[model]]\nname = "a/b"\n[model.capabilities]\ntools = true\nseed = 1', 5, "capabilities.seed: "),
+    "a wrong capability": (
+        '[[model]]\nname = "a/b"\n[model.capabilities]\ntools = true\nseed = 1',
+        5,
+        "capabilities.seed: ",
+    ),
     "a wrong alias": ('[[model]]\nname = "a/b"\naliases = [\n"a/c",\n"d"]', 5, "aliases[1]: "),
     "no name": ('\n\n[[provider]]\nregion = "eu"', 3, "name: is missing"),
     "an unknown table": ('[[provder]]\nname = "x"', 1, 'did you mean "provider"?'),
-    "a table in the place of a list": ('[provider]\nname = "openai"', 1, "provider: must be a list of tables, [[provider]]"),
+    "a table in the place of a list": (
+        '[provider]\nname = "openai"',
+        1,
+        "provider: must be a list of tables, [[provider]]",
+    ),
     "a list in the place of a table": ("[[engine]]\nseed = 1", 1, "engine: must be one table, [engine]"),
     "a value in the place of a table": ("model = 1", 1, "model: must be a list of tables"),
     "a route": (P + '[[route]]\nname = "x"', 3, "[[route]]: routes come with a later version"),
     "a budget": (P + "[[budget]]\nusd = 1", 3, "[[budget]]: budgets come with a later version"),
-    "the third model": ('[[model]]\nname = "f/a"\n[[model]]\nname = "f/b"\n[[model]]\nname = "f/c"\ncontext_window = "big"', 7, "context_window: "),
+    "the third model": (
+        '[[model]]\nname = "f/a"\n[[model]]\nname = "f/b"\n[[model]]\nname = "f/c"\ncontext_window = "big"',
+        7,
+        "context_window: ",
+    ),
     "a broken line": (P + "this is no toml\n", 3, ""),
     "a key twice": (P + 'region = "eu"\nregion = "us"\nprivacy = "local"\n', 4, ""),
     "a string without an end": (P + 'region = """eu\n\n', 4, ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -149,9 +194,16 @@ def test_a_broken_file_is_told_with_its_line(fault, text: str, line: int, words:
 
 
 def test_no_error_quotes_a_key(write) -> None:
-    for text in (P + f'api_key = "{CANARY}"\nprivcy = 1', P + f'api_key = "{CANARY}${{X"', P + f'api_key = ["{CANARY}"]',
-                 P + f'api_key = "{CANARY}\\n', P + f'apikey = "{CANARY}"', P + f'api_key = {CANARY}',
-                 P + f'headers = {{X-Key = "{CANARY}\\n"}}', P + f'base_url = "https://u:{CANARY}@h/v1"'):  # fmt: skip
+    for text in (
+        P + f'api_key = "{CANARY}"\nprivcy = 1',
+        P + f'api_key = "{CANARY}${{X"',
+        P + f'api_key = ["{CANARY}"]',
+        P + f'api_key = "{CANARY}\\n',
+        P + f'apikey = "{CANARY}"',
+        P + f"api_key = {CANARY}",
+        P + f'headers = {{X-Key = "{CANARY}\\n"}}',
+        P + f'base_url = "https://u:{CANARY}@h/v1"',
+    ):
         with pytest.raises(ConfigError) as caught:
             load(write(text))
         shown = "".join(traceback.TracebackException.from_exception(caught.value).format())
@@ -168,8 +220,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
 
 def test_an_error_of_the_whole_engine_finds_its_line(write) -> None:
     file = TomlFile(write("[engine]\nseed = 1\n" + P + P + '[[model]]\nname = "a/b"\n[[model]]\n  name = "a/b"'))
-    for message, line in (('providers[1].name: "openai" stands there twice', 6), ("models[1].name: twice", 10), ("seed: must", 2),
-                          ("providers[0].gone: x", 3), ("nothing of the kind", 1)):  # fmt: skip
+    for message, line in (
+        ('providers[1].name: "openai" stands there twice', 6),
+        ("models[1].name: twice", 10),
+        ("seed: must", 2),
+        ("providers[0].gone: x", 3),
+        ("nothing of the kind", 1),
+    ):
         assert str(file.locate(ConfigError(message))) == f"{file._path}:{line}: {message}"
 
 
@@ -201,13 +258,36 @@ def test_lines_are_found_through_everything_toml_has() -> None:
     tomllib.loads(text)
     for ending in ("\n", "\r\n"):
         lines = find_lines(text.replace("\n", ending))
-        assert {path: lines[path] for path in [
-            ("top",), ("other",), ("quoted key", "lite ral"), ("quoted key", "lite ral", 1), ("quoted key", "lite ral", 2, "b", "c", 1),
-            ("a", "b"), ("a", "b", "c", "d", "e"), ("t", 0, "x"), ("t", 0, "sub", "y", "z"), ("t", 1), ("t", 1, "u", 0, "v"),
-            ("t", 1, "u", 1, "v"), ("t", 1, "u", 1, "w"),
-        ]} == {
-            ("top",): 1, ("other",): 4, ("quoted key", "lite ral"): 6, ("quoted key", "lite ral", 1): 7,
-            ("quoted key", "lite ral", 2, "b", "c", 1): 9, ("a", "b"): 11, ("a", "b", "c", "d", "e"): 12, ("t", 0, "x"): 14,
-            ("t", 0, "sub", "y", "z"): 16, ("t", 1): 17, ("t", 1, "u", 0, "v"): 19, ("t", 1, "u", 1, "v"): 21, ("t", 1, "u", 1, "w"): 22,
-        }  # fmt: skip
+        assert {
+            path: lines[path]
+            for path in [
+                ("top",),
+                ("other",),
+                ("quoted key", "lite ral"),
+                ("quoted key", "lite ral", 1),
+                ("quoted key", "lite ral", 2, "b", "c", 1),
+                ("a", "b"),
+                ("a", "b", "c", "d", "e"),
+                ("t", 0, "x"),
+                ("t", 0, "sub", "y", "z"),
+                ("t", 1),
+                ("t", 1, "u", 0, "v"),
+                ("t", 1, "u", 1, "v"),
+                ("t", 1, "u", 1, "w"),
+            ]
+        } == {
+            ("top",): 1,
+            ("other",): 4,
+            ("quoted key", "lite ral"): 6,
+            ("quoted key", "lite ral", 1): 7,
+            ("quoted key", "lite ral", 2, "b", "c", 1): 9,
+            ("a", "b"): 11,
+            ("a", "b", "c", "d", "e"): 12,
+            ("t", 0, "x"): 14,
+            ("t", 0, "sub", "y", "z"): 16,
+            ("t", 1): 17,
+            ("t", 1, "u", 0, "v"): 19,
+            ("t", 1, "u", 1, "v"): 21,
+            ("t", 1, "u", 1, "w"): 22,
+        }
         assert len(lines) < 40
