@@ -33,7 +33,7 @@ std::shared_ptr<Outcome> outcome_of_body(const protocol::Format& format, const p
   outcome->status = status;
   auto document = std::make_unique<json::Document>();
   if (const auto problem = document->parse(std::move(body))) {
-    chat::Error error = chat::make_error(chat::ErrorKind::Protocol, "the answer is no JSON: " + problem->message);
+    chat::Error error = chat::make_error(chat::ErrorKind::Protocol, "the answer cannot be read: " + problem->message);
     error.status = status;
     error.body = document->text().substr(0, chat::kBodyExcerpt);
     error.has_body = true;

@@ -110,11 +110,14 @@ void bind_wire(py::module_& module) {
     for (const auto name : protocol::format_names()) names.emplace_back(name);
     return names;
   });
-  // The variable of the key of every provider that is known by name.
+  // (name, protocol, base_url, key variable) of every provider that is known by name.
   module.def("builtin_providers", [] {
-    py::dict variables;
-    for (const auto* provider : protocol::builtin_providers()) variables[to_str(provider->name)] = to_str(provider->key_variable);
-    return variables;
+    py::list list;
+    for (const auto* provider : protocol::builtin_providers()) {
+      list.append(py::make_tuple(to_str(provider->name), to_str(provider->protocol), to_str(provider->base_url),
+                                 to_str(provider->key_variable)));
+    }
+    return list;
   });
 }
 

@@ -34,10 +34,14 @@ void set_header(runtime::HeaderList& headers, std::string name, std::string valu
   headers.emplace_back(std::move(name), std::move(value));
 }
 
-bool is_json(const runtime::HeaderList& headers) {
+bool has_media_type(const runtime::HeaderList& headers, std::string_view media_type) {
   const std::string_view type = protocol::header(headers, "content-type");
-  constexpr std::string_view kJson = "application/json";
-  return type.size() >= kJson.size() && strncasecmp(type.data(), kJson.data(), kJson.size()) == 0;
+  return type.size() >= media_type.size() && strncasecmp(type.data(), media_type.data(), media_type.size()) == 0;
+}
+
+// Services have answered a plain request with a stream and the other way round: what came decides, not what was asked.
+bool comes_as_stream(bool asked, const runtime::HeaderList& headers) {
+  return asked ? !has_media_type(headers, "application/json") : has_media_type(headers, "text/event-stream");
 }
 
 Error deadline(std::string phase, double seconds) {
@@ -282,7 +286,7 @@ void Call::on_head(int status, runtime::HeaderList headers) {
   connected_ = true;
   status_ = status;
   headers_ = std::move(headers);
-  if (spec_.stream && is_success(status) && !is_json(headers_)) {
+  if (is_success(status) && comes_as_stream(spec_.stream, headers_)) {
     decoder_ = format().stream_decoder({.forced_tool = encoded_.forced_tool, .limits = environment_->limits});
   }
 }
@@ -306,14 +310,8 @@ void Call::on_bytes(std::span<char> bytes) {
   }
   const std::size_t before = pending_.size();
   Status status = decoder_->feed({bytes.data(), bytes.size()}, pending_);
-  for (std::size_t i = before; i < pending_.size(); ++i) {
-    pending_[i].attempt = tries_;
-    delivered_bytes_ += pending_[i].bytes();
-  }
-  if (pending_.size() > before) {
-    delivered_ = true;
-    schedule_delivery();
-  }
+  take_deltas(before);
+  if (pending_.size() > before) schedule_delivery();
   if (!status) {
     fault_ = std::move(status).error();
     wake_->notify();
@@ -392,7 +390,7 @@ std::optional<Error> Call::read_plain_body() {
   auto document = std::make_unique<json::Document>();
   std::optional<Error> error;
   if (const auto problem = document->parse(std::move(body_))) {
-    error = chat::make_error(ErrorKind::Protocol, "the answer is no JSON: " + problem->message + " (byte " +
+    error = chat::make_error(ErrorKind::Protocol, "the answer cannot be read: " + problem->message + " (byte " +
                                                       std::to_string(problem->offset) + ")");
   } else {
     auto summary = format().summarize(document->root(), options);
@@ -427,19 +425,25 @@ std::optional<Error> Call::read_plain_body() {
   return std::nullopt;
 }
 
+// Marks the deltas from `first` on as this attempt's; those of a call that asked for no stream go no further.
+void Call::take_deltas(std::size_t first) {
+  for (std::size_t i = first; i < pending_.size(); ++i) {
+    pending_[i].attempt = tries_;
+    delivered_bytes_ += pending_[i].bytes();
+    if (pending_[i].has_content()) delivered_ = spec_.stream;
+  }
+  if (!spec_.stream) pending_.clear();
+}
+
 std::optional<Error> Call::read_stream_end() {
   const std::size_t before = pending_.size();
   Status status = decoder_->end(pending_);
-  for (std::size_t i = before; i < pending_.size(); ++i) {
-    pending_[i].attempt = tries_;
-    delivered_bytes_ += pending_[i].bytes();
-    if (pending_[i].has_content()) delivered_ = true;
-  }
+  take_deltas(before);
   if (!status) return std::move(status).error();
   const protocol::DecodeOptions options{.forced_tool = encoded_.forced_tool, .limits = environment_->limits};
   auto document = std::make_unique<json::Document>();
   if (const auto problem = document->parse(decoder_->plain_body())) {
-    return chat::make_error(ErrorKind::Protocol, "the stream adds up to no JSON: " + problem->message);
+    return chat::make_error(ErrorKind::Protocol, "the stream cannot be put together: " + problem->message);
   }
   auto summary = format().summarize(document->root(), options);
   if (!summary) return std::move(summary).error();

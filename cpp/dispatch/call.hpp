@@ -133,7 +133,7 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   std::optional<chat::Error> judge_answer();
   std::optional<chat::Error> read_plain_body();
   std::optional<chat::Error> read_stream_end();
-  void take_deltas();
+  void take_deltas(std::size_t first);
   void book(const std::optional<chat::Error>& error);
   void clean(chat::Error& error) const;
   [[nodiscard]] std::string cleaned(std::string text) const;

@@ -19,9 +19,14 @@ inline Structured structured(json::Value response_format, const EncodeOptions& o
   return options.tools == Known::No ? Structured::Impossible : Structured::ForcedTool;
 }
 
-// The name of the forced tool: the schema's, else "respond".
+// The name of the forced tool: the schema's, in the letters that tools may have, else "respond".
 inline std::string forced_tool_name(json::Value response_format) {
-  std::string name = response_format["json_schema"]["name"].string_or();
+  constexpr std::size_t kLongest = 64;
+  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  std::string name = response_format["json_schema"]["name"].string_or().substr(0, kLongest);
+  for (char& c : name) {
+    if (kAllowed.find(c) == std::string_view::npos) c = '_';
+  }
   return name.empty() ? "respond" : name;
 }
 

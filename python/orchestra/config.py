@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestra.errors import ConfigError
-from orchestra.secret import Secret
+from orchestra.secret import Secret, read_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -213,6 +213,8 @@ class Provider(_Value):
             )
             del api_key  # a traceback that shows locals must not show it
             raise ConfigError(f"api_key: {fault}")
+        if isinstance(api_key, Secret):
+            read_key(api_key)  # one that no header may hold is told here and not by the call
         if limits is not None:
             raise ConfigError("limits: come with a later version")
         if base_url is None and isinstance(name, str):

@@ -54,10 +54,11 @@ def examine(given: str | None) -> tuple[dict[str, dict[str, Any]], list[str], li
     problems: list[str] = []
     hints: list[str] = []
     keys = _keys()
+    set_keys: dict[str, Any] = {variable: True for variable, present in keys.items() if present}
     found = {
         "versions": _versions(),
         "configuration": _configuration(given, keys, problems, hints),
-        "keys": {variable: present for variable, present in keys.items() if present} or {"none": None},
+        "keys": set_keys or {"none": None},
         "proxies": _proxies(),
         "certificates": _certificates(problems),
         "local model": _local_model(),

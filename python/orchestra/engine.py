@@ -110,7 +110,11 @@ class Engine:
         """
         from .toml_file import load
 
-        return cls(**load(path))
+        file = load(path)
+        try:
+            return cls(providers=file.providers or None, models=file.models, **file.engine)
+        except ConfigError as error:
+            raise file.locate(error) from None
 
     # ---- configuration
 

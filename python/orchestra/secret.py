@@ -9,10 +9,10 @@ from orchestra.errors import ConfigError
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
-    from typing import TypeAlias, Union
+    from typing import TypeAlias
 
     # What may be given where a key is wanted. A callable is asked again for every attempt.
-    KeySource: TypeAlias = Union[str, "Secret", Callable[[], str]]
+    KeySource: TypeAlias = "str | Secret | Callable[[], str]"
 
 _HIDDEN = "Secret(***)"
 

@@ -25,50 +25,39 @@ from orchestra.toml_lines import find_lines
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
     from orchestra.toml_lines import Path
 
 # Tables that the format has and this version does not read yet.
 _LATER = {"route": "routes", "budget": "budgets"}
 _TABLES = ("engine", "provider", "model", *_LATER)
-_LISTS = {"providers": "provider", "models": "model"}  # as the engine's arguments are called
+_ENGINE_KEYS = ("seed",)
 
 
-class TomlFile:
-    """A configuration file: arguments for an Engine.
-
-    Attributes:
-        engine: The keys of `[engine]`.
-        providers: One for each `[[provider]]`, in their order.
-        models: One for each `[[model]]`, in their order.
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The arguments of an Engine that a file says; what it does not say is left out.
 
     Raises:
         ConfigError: `path:LINE: ...`
     """
+    return _TomlFile(path).arguments
 
-    def __init__(self, path: str | os.PathLike[str], engine_keys: Iterable[str] = ("seed",)) -> None:
+
+class _TomlFile:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = str(path)
         text = self._read(path)
         data = self._parse(text)
         self._lines = find_lines(text)
         data = self._substitute(data, ())
         self._check_tables(data)
-        self.engine: dict[str, Any] = data.get("engine", {})
-        self._check_keys(self.engine, ("engine",), tuple(engine_keys))
-        self.providers: list[Provider] = [
-            self._build(Provider, table, ("provider", place)) for place, table in enumerate(data.get("provider", []))
-        ]
-        self.models: list[Model] = [
-            self._build(Model, table, ("model", place)) for place, table in enumerate(data.get("model", []))
-        ]
-
-    def locate(self, error: ConfigError) -> ConfigError:
-        """The error of an Engine that was built from this file, with the line of what its message begins with."""
-        steps = _steps(str(error))
-        if steps and steps[0] in _LISTS:
-            return self._error((_LISTS[str(steps[0])], *steps[1:]), str(error))
-        return self._error(("engine", *steps), str(error))
+        self.arguments: dict[str, Any] = dict(data.get("engine", {}))
+        self._check_keys(self.arguments, ("engine",), _ENGINE_KEYS)
+        self._check_seed(self.arguments.get("seed", 0))
+        if "provider" in data:
+            self.arguments["providers"] = self._build_all(Provider, data["provider"], "provider")
+        if "model" in data:
+            self.arguments["models"] = self._build_all(Model, data["model"], "model")
 
     def _error(self, path: Path, text: str) -> ConfigError:
         while path and path not in self._lines:
@@ -135,6 +124,24 @@ class TomlFile:
                 hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
                 raise self._error((*path, key), f"{key}: unknown key; {hint}")
 
+    def _check_seed(self, seed: Any) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise self._error(("engine", "seed"), "seed: must be a whole number, 0 or more")
+
+    def _build_all(self, kind: Any, tables: list[dict[str, Any]], name: str) -> list[Any]:
+        built: list[Any] = []
+        names: set[str] = set()
+        for place, table in enumerate(tables):
+            path = (name, place)
+            built.append(self._build(kind, table, path))
+            for key in ("name", "aliases"):
+                given = getattr(built[-1], key, ())
+                for used in (given,) if isinstance(given, str) else given:
+                    if used in names:
+                        raise self._error((*path, key), f'{key}: "{used}" stands there twice')
+                    names.add(used)
+        return built
+
     def _build(self, kind: Any, table: dict[str, Any], path: Path) -> Any:
         if kind is Model:  # a Provider takes any key as an option and refuses it itself
             self._check_keys(table, path, tuple(Model._defaults))
@@ -148,11 +155,6 @@ class TomlFile:
             fault = str(error)
         del table
         raise self._error((*path, *_steps(fault)), fault)
-
-
-def load(path: str | os.PathLike[str], engine_keys: Iterable[str] = ("seed",)) -> TomlFile:
-    """The providers, models and engine arguments of a file; `engine_keys` are the keys that `[engine]` may have."""
-    return TomlFile(path, engine_keys)
 
 
 def expand(text: str) -> tuple[str, str | None]:

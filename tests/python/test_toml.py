@@ -10,7 +10,7 @@ import pytest
 
 from orchestra.config import Model, Provider
 from orchestra.errors import ConfigError
-from orchestra.toml_file import TomlFile, expand, load
+from orchestra.toml_file import expand, load
 from orchestra.toml_lines import find_lines
 
 CANARY = "sk-canary-5f1e0c77aa"
@@ -62,17 +62,16 @@ def test_a_file_gives_what_the_constructors_give(write) -> None:
         input_price = 2.5
         """)
     )
-    assert file.engine == {"seed": 7}
-    assert file.providers == [
+    assert file["seed"] == 7 and len(file) == 3
+    assert file["providers"] == [
         Provider("fake", protocol="openai-chat", base_url="http://127.0.0.1:1/v1", api_key="k", headers={"X-A": "b"}),
         Provider("openai"),
     ]
-    assert file.models == [Model("fake/m", capabilities={"tools"}, context_window=32_768, input_price="2.5")]
+    assert file["models"] == [Model("fake/m", capabilities={"tools"}, context_window=32_768, input_price="2.5")]
 
 
 def test_an_empty_file_is_an_empty_configuration(write) -> None:
-    file = load(write(""))
-    assert (file.engine, file.providers, file.models) == ({}, [], [])
+    assert load(write("")) == load(write("# nothing\n[engine]\n")) == {}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +131,7 @@ def test_variables_stand_in_strings_at_any_depth_and_nowhere_else(write, monkeyp
         headers = {X-A = "${TEAM}", X-B = 'a$$b'}
         """)
     )
-    assert dict(file.providers[0].headers) == {"X-A": "blue", "X-B": "a$b"}
+    assert dict(file["providers"][0].headers) == {"X-A": "blue", "X-B": "a$b"}
 
 
 P = '[[provider]]\nname = "openai"\n'
@@ -153,6 +152,14 @@ BROKEN = {
     ),
     "an unknown key of a model": ('[[model]]\nname = "a/b"\n\ncontxt_window = 1', 4, 'did you mean "context_window"?'),
     "an unknown key of the engine": ("[engine]\nsed = 1", 2, 'sed: unknown key; did you mean "seed"?'),
+    "a wrong seed": ("[engine]\nseed = -1", 2, "seed: must be a whole number"),
+    "a provider twice": (P + P, 4, 'name: "openai" stands there twice'),
+    "a model twice": (
+        '[[model]]\nname = "a/b"\n[[model]]\naliases = ["a/b"]\nname = "a/c"',
+        4,
+        'aliases: "a/b" stands there twice',
+    ),
+    "a key with a line break": (P + 'api_key = "a\\nb"', 3, "api_key: holds a line break"),
     "a key named self": (P + "self = 1", 3, "self: unknown key"),
     "a wrong type": (P + "region = 42", 3, "region: must be a string"),
     "a date": (P + "region = 2026-11-25", 3, "region: cannot be a date"),
@@ -216,18 +223,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path) -> None:
     (tmp_path / "latin.toml").write_bytes("a = 1\n# Grüße".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"latin\.toml:2: is no UTF-8 text"):
         load(tmp_path / "latin.toml")
-
-
-def test_an_error_of_the_whole_engine_finds_its_line(write) -> None:
-    file = TomlFile(write("[engine]\nseed = 1\n" + P + P + '[[model]]\nname = "a/b"\n[[model]]\n  name = "a/b"'))
-    for message, line in (
-        ('providers[1].name: "openai" stands there twice', 6),
-        ("models[1].name: twice", 10),
-        ("seed: must", 2),
-        ("providers[0].gone: x", 3),
-        ("nothing of the kind", 1),
-    ):
-        assert str(file.locate(ConfigError(message))) == f"{file._path}:{line}: {message}"
 
 
 def test_lines_are_found_through_everything_toml_has() -> None:
