@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Fault:
     """A wrong done on purpose. Made by the class methods; a value that can be compared and used again.
 
-    `every=3` hits calls 3, 6, 9 ..., counted over all calls of the FakeProviders; `times=2` hits two calls at most. Inside
-    a script a Fault hits the one call that it stands for, whatever these say.
+    `every=3` hits calls 3, 6, 9 ..., counted over all calls of the FakeProviders; `times=2` hits two calls at most.
+    Inside a script a Fault hits the one call that it stands for, whatever these say.
 
     Raises:
         ConfigError: An argument is wrong.
@@ -96,8 +96,8 @@ class FakeProviders:
     Args:
         protocols: Names such as "openai-chat" and "anthropic-messages".
         latency: Seconds before each answer; or (p50, p99), then log-normal.
-        faults: What goes wrong. Of several that hit a call the first counts. One that spoils the answer leaves the script
-            as it is, so that the next call gets it.
+        faults: What goes wrong. Of several that hit a call the first counts. One that spoils the answer leaves the
+            script as it is, so that the next call gets it.
         rate_limits: Requests per minute of each protocol; more get a 429 with Retry-After. None: no limit.
         seed: Decides the texts and the latencies.
 
@@ -151,9 +151,9 @@ class FakeProviders:
         """Adds answers, given in this order whatever the protocol.
 
         Args:
-            answers: Each a text, a Fault, or a dict with any of `text tool_calls finish_reason usage reasoning refusal` as
-                on a Reply; tool_calls are `{"id", "name", "arguments"}`, arguments a dict or a str; `usage: None` reports
-                none, without the key it is counted.
+            answers: Each a text, a Fault, or a dict with any of `text tool_calls finish_reason usage reasoning refusal`
+                as on a Reply; tool_calls are `{"id", "name", "arguments"}`, arguments a dict or a str; `usage: None`
+                reports none, without the key it is counted.
 
         Raises:
             ConfigError: An answer is none of these; nothing was added.

@@ -57,7 +57,7 @@ def test_a_script_is_played_in_order_over_all_protocols_then_text_is_made_up() -
 
 def test_arguments_of_tool_calls_may_be_dicts(protocol: str) -> None:
     with FakeProviders([protocol]) as fake:
-        fake.script([{"tool_calls": [{"id": "c1", "name": "weather", "arguments": {"city": "Kyïv \"x\""}}]}])
+        fake.script([{"tool_calls": [{"id": "c1", "name": "weather", "arguments": {"city": 'Kyïv "x"'}}]}])
         assert "Kyïv" in json.dumps(ask(fake, protocol)[1], ensure_ascii=False)
 
 
@@ -174,7 +174,10 @@ def test_a_wrong_script_is_a_config_error_and_adds_nothing(script: Any, message:
 
 
 def test_the_url_of_another_protocol_is_a_config_error_that_lists_the_known() -> None:
-    with FakeProviders(PROTOCOLS) as fake, pytest.raises(ConfigError, match="known are openai-chat, anthropic-messages"):
+    with (
+        FakeProviders(PROTOCOLS) as fake,
+        pytest.raises(ConfigError, match="known are openai-chat, anthropic-messages"),
+    ):
         fake.url("gemini")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestra.testing import FakeProviders, Fault
 
-TEXT = "Grüße aus Oslo ☀ — 12 °C.\n\tZweite Zeile \\ \"Ende\""
+TEXT = 'Grüße aus Oslo ☀ — 12 °C.\n\tZweite Zeile \\ "Ende"'
 USAGE = {"input_tokens": 11, "output_tokens": 7}
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
