@@ -5,6 +5,8 @@
 // libcurl calls back while it runs, and must not be called again from there. So a start or cancel that a sink asks for
 // in such a call is done right after libcurl has returned, and resume() always by a timer of the same turn.
 //
+// The thread must not die of SIGPIPE, which TLS raises on a dead connection: runtime::start_thread blocks it.
+//
 // Destruction cancels every exchange and closes every connection.
 #pragma once
 

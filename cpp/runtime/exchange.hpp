@@ -43,7 +43,7 @@ enum class EndKind : std::uint8_t {
   Complete,      // the whole answer came
   NotConnected,  // no connection: refused, unreachable, no such host; nothing was sent
   TlsFailed,     // the certificate or the handshake was refused; nothing was sent
-  NoReply,       // the connection died after (a part of) the request was sent and before any byte of an answer
+  NoReply,       // the connection died after (a part of) the request was sent and before a whole line of an answer
   Cut,           // the answer began and broke off
   Malformed,     // what came is no HTTP, or beyond the limits of a head
 };

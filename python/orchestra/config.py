@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestra.errors import ConfigError
+from orchestra.plain import frozen, is_mapping, path_text, plain, price_text, sequence
 from orchestra.secret import Secret, read_key
 
 if TYPE_CHECKING:
@@ -224,14 +225,14 @@ class Provider(_Value):
             protocol=protocol,
             base_url=base_url,
             api_key=api_key,
-            headers=_frozen(headers),
+            headers=frozen(headers),
             privacy=privacy,
             region=region,
             proxy=proxy,
-            ca_file=_path(ca_file),
+            ca_file=path_text(ca_file),
             insecure=insecure,
             transport=transport,
-            options=_frozen(options),
+            options=frozen(options),
         )
         _check("provider", self._plain([]))
 
@@ -242,7 +243,7 @@ class Provider(_Value):
 
     def config(self) -> dict[str, Any]:
         """Its arguments as a plain dict; instead of a key stands True, instead of a credential in a header `***`."""
-        shown = {name: _plain(value, name) for name, value in self._public().items()}
+        shown = {name: plain(value, name) for name, value in self._public().items()}
         if self.api_key is not None:
             shown["api_key"] = True
         return shown
@@ -256,23 +257,23 @@ class Provider(_Value):
         return given
 
     def _plain(self, secrets: list[KeySource]) -> dict[str, Any]:
-        plain: dict[str, Any] = {}
+        lowered: dict[str, Any] = {}
         for name, value in self._given().items():
             if name == "headers" and hasattr(value, "items"):
                 # `callable` is for keys only: a header's value is a str or a Secret.
                 value = {
                     key: _reference(item, secrets) if isinstance(item, Secret) else item for key, item in value.items()
                 }
-            plain[name] = _plain(value, name)
-        return plain
+            lowered[name] = plain(value, name)
+        return lowered
 
     def _lower(self, secrets: list[KeySource]) -> dict[str, Any]:
         """The dict that the core reads. Each secret is appended to `secrets` and stands in the dict by its number."""
-        plain = self._plain(secrets)
+        lowered = self._plain(secrets)
         key = self.api_key if self.api_key is not None else _environment(self.key_variable)
         if key is not None:
-            plain["api_key"] = _reference(key, secrets)
-        return plain
+            lowered["api_key"] = _reference(key, secrets)
+        return lowered
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Provider):
@@ -375,11 +376,11 @@ class Model(_Value):
     ) -> None:
         self._keep(
             name=name,
-            aliases=_sequence(aliases, "aliases", tuple),
-            capabilities=_frozen(capabilities)
-            if _is_mapping(capabilities)
-            else _sequence(capabilities, "capabilities", frozenset),
-            modalities=_sequence(modalities, "modalities", frozenset),
+            aliases=sequence(aliases, "aliases", tuple),
+            capabilities=frozen(capabilities)
+            if is_mapping(capabilities)
+            else sequence(capabilities, "capabilities", frozenset),
+            modalities=sequence(modalities, "modalities", frozenset),
             context_window=context_window,
             max_output=max_output,
             input_price=input_price,
@@ -404,15 +405,15 @@ class Model(_Value):
 
     def _lower(self, secrets: list[KeySource]) -> dict[str, Any]:
         """The dict that the core reads; a model has no secrets."""
-        plain: dict[str, Any] = {}
+        lowered: dict[str, Any] = {}
         for name, value in self._given().items():
             if name.endswith("_price"):
-                plain[name] = _price_text(value, name)
-            elif name == "capabilities" and _is_mapping(value) and all(flag is True for flag in value.values()):
-                plain[name] = sorted(_plain(value, name))
+                lowered[name] = price_text(value, name)
+            elif name == "capabilities" and is_mapping(value) and all(flag is True for flag in value.values()):
+                lowered[name] = sorted(plain(value, name))
             else:
-                plain[name] = _plain(value, name)
-        return plain
+                lowered[name] = plain(value, name)
+        return lowered
 
     def __eq__(self, other: object) -> bool:
         return self.config() == other.config() if isinstance(other, Model) else NotImplemented
@@ -482,73 +483,6 @@ def _reference(source: KeySource, secrets: list[KeySource]) -> dict[str, int]:
     return {"secret": len(secrets) - 1}
 
 
-def _is_mapping(value: object) -> bool:
-    return hasattr(value, "keys") and hasattr(value, "__getitem__")
-
-
-def _frozen(value: Any) -> Any:
-    """A read-only copy of a mapping; anything else as it is, for the core to refuse."""
-    from types import MappingProxyType
-
-    return MappingProxyType({key: value[key] for key in value.keys()}) if _is_mapping(value) else value  # noqa: SIM118
-
-
-def _sequence(value: Any, name: str, kind: Any) -> Any:
-    """A tuple or frozenset of an iterable of str; anything else as it is, for the core to refuse."""
-    if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        return value
-    items = tuple(value)
-    for item in items:
-        if not isinstance(item, str):
-            raise ConfigError(f"{name}: must hold strings, not {type(item).__name__}")
-    return kind(items)
-
-
-def _path(value: Any) -> Any:
-    return value.__fspath__() if hasattr(value, "__fspath__") else value
-
-
-def _plain(value: Any, path: str) -> Any:
-    """The value as JSON has it; ConfigError with its path for what JSON does not have."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ConfigError(f"{path}: must be a finite number")
-        return value
-    if isinstance(value, (set, frozenset)):
-        return sorted(_plain(item, path) for item in value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
-    if _is_mapping(value):
-        plain = {}
-        for key in value.keys():  # noqa: SIM118
-            if not isinstance(key, str):
-                raise ConfigError(f"{path}: names must be strings, not {type(key).__name__}")
-            plain[key] = _plain(value[key], f"{path}.{key}")
-        return plain
-    if type(value).__name__ == "Decimal":
-        return float(value)
-    raise ConfigError(f"{path}: cannot be a {type(value).__name__}")
-
-
-def _price_text(value: Any, name: str) -> Any:
-    """A price as its shortest decimal, so that 10, 10.0 and "10" are the same; what is none, for the core to refuse."""
-    from decimal import Decimal, InvalidOperation
-
-    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
-        raise ConfigError(f"{name}: must be a decimal number, in USD per million tokens, not {type(value).__name__}")
-    text = float.__repr__(value) if isinstance(value, float) else str(value)
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return text
-    # Beyond these bounds the core refuses it anyway, and writing it out could take any amount of memory.
-    if not number.is_finite() or not -100 < number.adjusted() < 100:
-        return text
-    return format(number.normalize(), "f")
-
-
 def _public_header(name: str, value: Any) -> Any:
     hidden = isinstance(value, Secret) or any(word in str(name).lower() for word in _SECRET_HEADERS)
     return "***" if hidden else value
@@ -570,4 +504,4 @@ def _shown(kind: str, values: Mapping[str, Any], *first: Any) -> str:
 def _bare(value: Any) -> Any:
     if isinstance(value, frozenset):
         return sorted(value)
-    return dict(value) if _is_mapping(value) else value
+    return dict(value) if is_mapping(value) else value

@@ -32,18 +32,27 @@ if TYPE_CHECKING:
 _LATER = {"route": "routes", "budget": "budgets"}
 _TABLES = ("engine", "provider", "model", *_LATER)
 _ENGINE_KEYS = ("seed",)
+_LISTS = {"providers": "provider", "models": "model"}  # as the engine calls them
 
 
-def load(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The arguments of an Engine that a file says; what it does not say is left out.
+def load(path: str | os.PathLike[str]) -> TomlFile:
+    """Reads a file.
 
     Raises:
         ConfigError: `path:LINE: ...`
     """
-    return _TomlFile(path).arguments
+    return TomlFile(path)
 
 
-class _TomlFile:
+class TomlFile:
+    """What a file says: the arguments of an Engine.
+
+    Attributes:
+        engine: The keys of `[engine]`.
+        providers: One for each `[[provider]]`, in their order.
+        models: One for each `[[model]]`, in their order.
+    """
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = str(path)
         text = self._read(path)
@@ -51,13 +60,21 @@ class _TomlFile:
         self._lines = find_lines(text)
         data = self._substitute(data, ())
         self._check_tables(data)
-        self.arguments: dict[str, Any] = dict(data.get("engine", {}))
-        self._check_keys(self.arguments, ("engine",), _ENGINE_KEYS)
-        self._check_seed(self.arguments.get("seed", 0))
-        if "provider" in data:
-            self.arguments["providers"] = self._build_all(Provider, data["provider"], "provider")
-        if "model" in data:
-            self.arguments["models"] = self._build_all(Model, data["model"], "model")
+        self.engine: dict[str, Any] = data.get("engine", {})
+        self._check_keys(self.engine, ("engine",), _ENGINE_KEYS)
+        self.providers: list[Provider] = [
+            self._build(Provider, table, ("provider", place)) for place, table in enumerate(data.get("provider", []))
+        ]
+        self.models: list[Model] = [
+            self._build(Model, table, ("model", place)) for place, table in enumerate(data.get("model", []))
+        ]
+
+    def locate(self, error: ConfigError) -> ConfigError:
+        """The error of an Engine that was built from this file, with the line of what its message begins with."""
+        steps = _steps(str(error))
+        if steps and steps[0] in _LISTS:
+            return self._error((_LISTS[str(steps[0])], *steps[1:]), str(error))
+        return self._error(("engine", *steps), str(error))
 
     def _error(self, path: Path, text: str) -> ConfigError:
         while path and path not in self._lines:
@@ -123,24 +140,6 @@ class _TomlFile:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(known)}"
                 raise self._error((*path, key), f"{key}: unknown key; {hint}")
-
-    def _check_seed(self, seed: Any) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise self._error(("engine", "seed"), "seed: must be a whole number, 0 or more")
-
-    def _build_all(self, kind: Any, tables: list[dict[str, Any]], name: str) -> list[Any]:
-        built: list[Any] = []
-        names: set[str] = set()
-        for place, table in enumerate(tables):
-            path = (name, place)
-            built.append(self._build(kind, table, path))
-            for key in ("name", "aliases"):
-                given = getattr(built[-1], key, ())
-                for used in (given,) if isinstance(given, str) else given:
-                    if used in names:
-                        raise self._error((*path, key), f'{key}: "{used}" stands there twice')
-                    names.add(used)
-        return built
 
     def _build(self, kind: Any, table: dict[str, Any], path: Path) -> Any:
         if kind is Model:  # a Provider takes any key as an option and refuses it itself

@@ -16,15 +16,6 @@ from orchestra.secret import Secret
 CANARY = "sk-canary-5f1e0c77aa"
 
 
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL")):
-            monkeypatch.delenv(name)
-
-
 def acme(**options) -> Provider:
     return Provider("acme", **({"protocol": "openai-chat", "base_url": "http://127.0.0.1:1/v1"} | options))
 

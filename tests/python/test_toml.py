@@ -9,6 +9,7 @@ import traceback
 import pytest
 
 from orchestra.config import Model, Provider
+from orchestra.engine import Engine
 from orchestra.errors import ConfigError
 from orchestra.toml_file import expand, load
 from orchestra.toml_lines import find_lines
@@ -33,7 +34,7 @@ def fault(write):
     def run(text: str) -> tuple[int, str]:
         path = write(text)
         with pytest.raises(ConfigError) as caught:
-            load(path)
+            Engine.load(path)
         message = str(caught.value)
         assert message.startswith(f"{path}:")
         line, _, rest = message.removeprefix(f"{path}:").partition(": ")
@@ -62,16 +63,18 @@ def test_a_file_gives_what_the_constructors_give(write) -> None:
         input_price = 2.5
         """)
     )
-    assert file["seed"] == 7 and len(file) == 3
-    assert file["providers"] == [
+    assert file.engine == {"seed": 7}
+    assert file.providers == [
         Provider("fake", protocol="openai-chat", base_url="http://127.0.0.1:1/v1", api_key="k", headers={"X-A": "b"}),
         Provider("openai"),
     ]
-    assert file["models"] == [Model("fake/m", capabilities={"tools"}, context_window=32_768, input_price="2.5")]
+    assert file.models == [Model("fake/m", capabilities={"tools"}, context_window=32_768, input_price="2.5")]
 
 
 def test_an_empty_file_is_an_empty_configuration(write) -> None:
-    assert load(write("")) == load(write("# nothing\n[engine]\n")) == {}
+    for text in ("", "# nothing\n[engine]\n"):
+        file = load(write(text))
+        assert (file.engine, file.providers, file.models) == ({}, [], [])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_variables_stand_in_strings_at_any_depth_and_nowhere_else(write, monkeyp
         headers = {X-A = "${TEAM}", X-B = 'a$$b'}
         """)
     )
-    assert dict(file["providers"][0].headers) == {"X-A": "blue", "X-B": "a$b"}
+    assert dict(file.providers[0].headers) == {"X-A": "blue", "X-B": "a$b"}
 
 
 P = '[[provider]]\nname = "openai"\n'
@@ -153,7 +156,7 @@ BROKEN = {
     "an unknown key of a model": ('[[model]]\nname = "a/b"\n\ncontxt_window = 1', 4, 'did you mean "context_window"?'),
     "an unknown key of the engine": ("[engine]\nsed = 1", 2, 'sed: unknown key; did you mean "seed"?'),
     "a wrong seed": ("[engine]\nseed = -1", 2, "seed: must be a whole number"),
-    "a provider twice": (P + P, 4, 'name: "openai" stands there twice'),
+    "a provider twice": (P + P, 4, 'providers[1].name: "openai" stands there twice'),
     "a model twice": (
         '[[model]]\nname = "a/b"\n[[model]]\naliases = ["a/b"]\nname = "a/c"',
         4,

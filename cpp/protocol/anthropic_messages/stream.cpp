@@ -117,6 +117,7 @@ Status Stream::start_block(Value event, std::vector<Delta>& deltas) {
       return protocol_error("the reply has more than " + std::to_string(options_.limits.tool_calls) + " tool calls");
     }
     block.call = calls_++;
+    if (!content["input"].is_object()) block.members.set("input", "{}");
     has_content_ = true;
     if (!options_.forced_tool) {
       deltas.emplace_back().tool_call = chat::ToolFragment{block.call, id, content["name"].string_or(), {}};
@@ -196,8 +197,7 @@ void Stream::stop_block(Block& block, std::vector<Delta>& deltas) {
   if (block.call >= 0) {
     block.input += rest;
     if (block.input.empty()) {
-      const std::string_view input = block.members.get("input");
-      rest = input.starts_with('{') ? std::string(input) : "{}";
+      rest = block.members.get("input");
     }
     push_arguments(block, std::move(rest), deltas);
     return;

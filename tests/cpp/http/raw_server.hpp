@@ -19,6 +19,8 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/thread.hpp"
+
 namespace orchestra::http {
 
 class RawServer {
@@ -146,13 +148,14 @@ class RawServer {
       ++seen_;
       const std::lock_guard lock(mutex_);
       open_.push_back(fd);
-      threads_.emplace_back([this, fd] {
+      // Deaf to SIGPIPE, which a TLS library raises when the client is gone.
+      threads_.push_back(runtime::start_thread("raw-server", [this, fd] {
         Connection connection(fd);
         handler_(connection);
         const std::lock_guard closing(mutex_);
         std::erase(open_, fd);
         close(fd);
-      });
+      }));
     }
   }
 
