@@ -107,7 +107,8 @@ class Core {
     return engine_->update(read_config(config), default_providers, read_secrets(secrets));
   }
 
-  std::shared_ptr<Handle> submit(const py::dict& call, const std::shared_ptr<Queue>& queue, std::uint64_t ticket, bool stream) {
+  std::shared_ptr<Handle> submit(const py::dict& call, const std::shared_ptr<Queue>& queue, std::uint64_t ticket,
+                                 bool stream) {
     std::string json = json_of(call, chat::ErrorKind::InvalidRequest);
     const py::gil_scoped_release unlocked;
     auto handle = std::make_shared<Handle>(engine_, queue, ticket);
@@ -200,11 +201,12 @@ void bind_core(py::module_& module) {
       .def_property_readonly("ticket", &Handle::ticket)
       .def("cancel", &Handle::cancel, py::arg("why"), py::call_guard<py::gil_scoped_release>())
       .def("take_deltas", &Handle::take_deltas)
-      .def("outcome", [](Handle& handle) -> std::optional<ReplyView> {
-        auto outcome = handle.outcome();
-        if (!outcome) return std::nullopt;
-        return ReplyView(std::move(outcome));
-      })
+      .def("outcome",
+           [](Handle& handle) -> std::optional<ReplyView> {
+             auto outcome = handle.outcome();
+             if (!outcome) return std::nullopt;
+             return ReplyView(std::move(outcome));
+           })
       .def("partial", [](Handle& handle) {
         dispatch::Partial partial;
         {
@@ -227,7 +229,8 @@ void bind_core(py::module_& module) {
       .def("answer_secret", &Core::answer_secret, py::arg("number"), py::arg("value"), py::arg("problem") = "")
       .def("abandon", &Core::abandon);
 
-  module.def("waiting_threads", [] { return waiting_threads.load(); }, "Threads that wait for the core without the GIL.");
+  module.def(
+      "waiting_threads", [] { return waiting_threads.load(); }, "Threads that wait for the core without the GIL.");
 }
 
 }  // namespace orchestra::binding

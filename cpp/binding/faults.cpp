@@ -24,8 +24,8 @@ void bind_faults(py::module_&) {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const Fault& fault) {
       const py::object make = py::module_::import("orchestra.errors").attr("from_fault");
-      const py::object error = make(to_str(chat::error_name(fault.error.kind)), to_str(fault.error.message),
-                                    **fault_fields(fault.error));
+      const py::object error =
+          make(to_str(chat::error_name(fault.error.kind)), to_str(fault.error.message), **fault_fields(fault.error));
       PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.ptr())), error.ptr());
     }
   });

@@ -1,7 +1,7 @@
 // Queue and Handle: how ended calls and deltas get from the engine's thread to Python's.
 //
-// The engine's thread never takes the GIL: it fills a Handle and names it in a Queue. A Python thread waits on the Queue
-// with the GIL released, or an event loop watches its descriptor; many completions come behind one wake-up.
+// The engine's thread never takes the GIL: it fills a Handle and names it in a Queue. A Python thread waits on the
+// Queue with the GIL released, or an event loop watches its descriptor; many completions come behind one wake-up.
 #pragma once
 
 #include <condition_variable>

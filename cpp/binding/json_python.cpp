@@ -108,7 +108,8 @@ class Walker {
     while (PyDict_Next(value, &position, &key, &item) != 0) {
       if (!first) out_ += ',';
       first = false;
-      if (!PyUnicode_Check(key)) return fail(std::string("a key of type ") + Py_TYPE(key)->tp_name + " cannot be sent as JSON");
+      if (!PyUnicode_Check(key))
+        return fail(std::string("a key of type ") + Py_TYPE(key)->tp_name + " cannot be sent as JSON");
       if (!write_string(key)) return false;
       out_ += ':';
       if (!write(item, depth + 1)) {
@@ -144,7 +145,8 @@ py::object number_to_python(json::Value value) {
   }
   const std::string text(value.raw());
   if (text.find_first_of(".eE") == std::string::npos) {  // beyond 64 bits
-    if (PyObject* number = PyLong_FromString(text.c_str(), nullptr, 10)) return py::reinterpret_steal<py::object>(number);
+    if (PyObject* number = PyLong_FromString(text.c_str(), nullptr, 10))
+      return py::reinterpret_steal<py::object>(number);
     PyErr_Clear();
   }
   const double number = PyOS_string_to_double(text.c_str(), nullptr, nullptr);

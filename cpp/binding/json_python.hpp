@@ -10,8 +10,8 @@
 
 namespace orchestra::binding {
 
-// Appends the value as JSON: str, int, float, bool, None, list, tuple, and dict with str keys. Fails with InvalidRequest
-// whose message begins with the path of what is no JSON.
+// Appends the value as JSON: str, int, float, bool, None, list, tuple, and dict with str keys. Fails with
+// InvalidRequest whose message begins with the path of what is no JSON.
 Status append_json(std::string& out, pybind11::handle value);
 
 // A JSON value as Python objects; an absent one is None.

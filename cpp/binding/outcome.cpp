@@ -56,7 +56,8 @@ std::shared_ptr<Outcome> outcome_of_partial(const dispatch::Partial& partial) {
   outcome->decode = partial.options;
   auto document = std::make_unique<json::Document>();
   if (partial.format != nullptr && !partial.body.empty() && !document->parse_copy(partial.body)) {
-    if (auto summary = partial.format->summarize(document->root(), partial.options)) outcome->summary = *std::move(summary);
+    if (auto summary = partial.format->summarize(document->root(), partial.options))
+      outcome->summary = *std::move(summary);
     outcome->summary.finish = chat::Finish::None;
     outcome->summary.finish_raw.clear();
     outcome->body = std::move(document);
@@ -160,7 +161,8 @@ ReplyView restore(const py::dict& fields) {
     outcome->cost += attempt.cost;
     outcome->attempts.push_back(std::move(attempt));
   }
-  if (!outcome->attempts.empty() && !outcome->attempts.back().error) outcome->attempts.back().usage = outcome->summary.usage;
+  if (!outcome->attempts.empty() && !outcome->attempts.back().error)
+    outcome->attempts.back().usage = outcome->summary.usage;
   return ReplyView(std::move(outcome));
 }
 
@@ -169,32 +171,39 @@ ReplyView restore(const py::dict& fields) {
 void bind_outcome(py::module_& module) {
   py::class_<ReplyView>(module, "Outcome", "How a call ended.")
       // (kind, message, fields) of the error; None: there is a reply.
-      .def_property_readonly("fault", [](const ReplyView& view) -> py::object {
-        const auto& error = view.outcome().error;
-        if (!error) return py::none();
-        return py::make_tuple(to_str(chat::error_name(error->kind)), to_str(error->message), fault_fields(*error));
-      })
+      .def_property_readonly("fault",
+                             [](const ReplyView& view) -> py::object {
+                               const auto& error = view.outcome().error;
+                               if (!error) return py::none();
+                               return py::make_tuple(to_str(chat::error_name(error->kind)), to_str(error->message),
+                                                     fault_fields(*error));
+                             })
       .def_property_readonly("text", [](ReplyView& view) { return to_str(view.choices().front().text); })
       .def_property_readonly("refusal", [](ReplyView& view) { return text_or_none(view.choices().front().refusal); })
-      .def_property_readonly("reasoning", [](ReplyView& view) { return text_or_none(view.choices().front().reasoning); })
+      .def_property_readonly("reasoning",
+                             [](ReplyView& view) { return text_or_none(view.choices().front().reasoning); })
       .def_property_readonly("tool_calls", [](ReplyView& view) { return tool_calls(view.choices().front()); })
       .def_property_readonly("message", [](ReplyView& view) { return to_python(view.choices().front().message); })
       .def_property_readonly("logprobs", [](ReplyView& view) { return to_python(view.choices().front().logprobs); })
-      .def_property_readonly("choices", [](ReplyView& view) {
-        py::list list;
-        for (const auto& choice : view.choices()) list.append(choice_fields(choice));
-        return list;
-      })
-      .def_property_readonly("finish_reason", [](const ReplyView& view) { return finish_or_none(view.outcome().summary.finish); })
-      .def_property_readonly("finish_reason_raw", [](const ReplyView& view) -> py::object {
-        if (view.outcome().summary.finish_raw.empty()) return py::none();
-        return to_str(view.outcome().summary.finish_raw);
-      })
+      .def_property_readonly("choices",
+                             [](ReplyView& view) {
+                               py::list list;
+                               for (const auto& choice : view.choices()) list.append(choice_fields(choice));
+                               return list;
+                             })
+      .def_property_readonly("finish_reason",
+                             [](const ReplyView& view) { return finish_or_none(view.outcome().summary.finish); })
+      .def_property_readonly("finish_reason_raw",
+                             [](const ReplyView& view) -> py::object {
+                               if (view.outcome().summary.finish_raw.empty()) return py::none();
+                               return to_str(view.outcome().summary.finish_raw);
+                             })
       .def_property_readonly("usage", [](const ReplyView& view) { return view.outcome().summary.usage; })
-      .def_property_readonly("served_model", [](const ReplyView& view) -> py::object {
-        if (view.outcome().summary.served_model.empty()) return py::none();
-        return to_str(view.outcome().summary.served_model);
-      })
+      .def_property_readonly("served_model",
+                             [](const ReplyView& view) -> py::object {
+                               if (view.outcome().summary.served_model.empty()) return py::none();
+                               return to_str(view.outcome().summary.served_model);
+                             })
       .def_property_readonly("cost", [](const ReplyView& view) { return view.outcome().cost; })
       .def_property_readonly("attempts", [](const ReplyView& view) { return view.outcome().attempts; })
       .def_property_readonly("attempt_count", [](const ReplyView& view) { return view.outcome().attempts.size(); })
@@ -202,21 +211,28 @@ void bind_outcome(py::module_& module) {
       .def_property_readonly("provider", [](const ReplyView& view) { return view.outcome().provider; })
       .def_property_readonly("started", [](const ReplyView& view) { return view.outcome().started; })
       .def_property_readonly("latency", [](const ReplyView& view) { return view.outcome().latency; })
-      .def_property_readonly("time_to_first_token", [](const ReplyView& view) { return view.outcome().time_to_first_token; })
-      .def_property_readonly("headers", [](const ReplyView& view) {
-        py::dict headers;
-        for (const auto& [name, value] : view.outcome().headers) {
-          const py::str key = to_str(name).attr("lower")();
-          headers[key] = headers.contains(key) ? py::str(py::str(headers[key]) + py::str(", ") + to_str(value)) : to_str(value);
-        }
-        return headers;
-      })
-      .def_property_readonly("raw", [](const ReplyView& view) {
-        return view.outcome().body ? to_python(view.outcome().body->root()) : py::object(py::dict());
-      })
-      .def_property_readonly("body", [](const ReplyView& view) {
-        return view.outcome().body ? py::bytes(view.outcome().body->text()) : py::bytes();
-      })
+      .def_property_readonly("time_to_first_token",
+                             [](const ReplyView& view) { return view.outcome().time_to_first_token; })
+      .def_property_readonly("headers",
+                             [](const ReplyView& view) {
+                               py::dict headers;
+                               for (const auto& [name, value] : view.outcome().headers) {
+                                 const py::str key = to_str(name).attr("lower")();
+                                 headers[key] = headers.contains(key)
+                                                    ? py::str(py::str(headers[key]) + py::str(", ") + to_str(value))
+                                                    : to_str(value);
+                               }
+                               return headers;
+                             })
+      .def_property_readonly("raw",
+                             [](const ReplyView& view) {
+                               return view.outcome().body ? to_python(view.outcome().body->root())
+                                                          : py::object(py::dict());
+                             })
+      .def_property_readonly("body",
+                             [](const ReplyView& view) {
+                               return view.outcome().body ? py::bytes(view.outcome().body->text()) : py::bytes();
+                             })
       .def_property_readonly("has_body", [](const ReplyView& view) { return view.outcome().body != nullptr; })
       .def("dump", [](const ReplyView& view) { return dump(view.outcome()); })
       .def_static("restore", &restore, py::arg("fields"));

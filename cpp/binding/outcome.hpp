@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "dispatch/outcome.hpp"
+#include "engine/engine.hpp"
 
 namespace orchestra::binding {
 
@@ -26,8 +26,9 @@ class ReplyView {
 };
 
 // The outcome of a body by itself, as decode_reply and a partial reply need it. Throws Fault.
-std::shared_ptr<dispatch::Outcome> outcome_of_body(const protocol::Format& format, const protocol::DecodeOptions& options,
-                                                   int status, protocol::Headers headers, std::string body);
+std::shared_ptr<dispatch::Outcome> outcome_of_body(const protocol::Format& format,
+                                                   const protocol::DecodeOptions& options, int status,
+                                                   protocol::Headers headers, std::string body);
 // The same for what has come of a reply: never fails, whatever is missing.
 std::shared_ptr<dispatch::Outcome> outcome_of_partial(const dispatch::Partial& partial);
 

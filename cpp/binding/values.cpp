@@ -7,7 +7,7 @@
 
 #include "binding/json_python.hpp"
 #include "chat/reply.hpp"
-#include "dispatch/outcome.hpp"
+#include "engine/engine.hpp"
 #include "spend/cost.hpp"
 
 namespace orchestra::binding {
@@ -41,7 +41,8 @@ std::string plain_number(double value) { return py::cast<std::string>(py::repr(p
 
 std::string cost_repr(const Cost& cost) {
   const std::string estimated = cost.estimated ? ", estimated" : "";
-  if (!cost.known) return "Cost(unknown, at least $" + plain_number(spend::nano_to_usd(cost.at_least_nano_usd)) + estimated + ")";
+  if (!cost.known)
+    return "Cost(unknown, at least $" + plain_number(spend::nano_to_usd(cost.at_least_nano_usd)) + estimated + ")";
   return "Cost($" + plain_number(spend::nano_to_usd(cost.nano_usd)) + estimated + ")";
 }
 
@@ -125,12 +126,14 @@ void bind_values(py::module_& module) {
   py::class_<Cost>(module, "Cost", "What something cost, exact in whole nano-dollars. None: unknown.")
       .def_readonly("known", &Cost::known)
       .def_readonly("estimated", &Cost::estimated)
-      .def_property_readonly("nano_usd", [](const Cost& cost) -> std::optional<std::int64_t> {
-        if (!cost.known) return std::nullopt;
-        return cost.nano_usd;
-      })
+      .def_property_readonly("nano_usd",
+                             [](const Cost& cost) -> std::optional<std::int64_t> {
+                               if (!cost.known) return std::nullopt;
+                               return cost.nano_usd;
+                             })
       .def_property_readonly("usd", part([](const Cost& cost) { return spend::nano_to_usd(cost.nano_usd); }))
-      .def_property_readonly("at_least_usd", [](const Cost& cost) { return spend::nano_to_usd(cost.at_least_nano_usd); })
+      .def_property_readonly("at_least_usd",
+                             [](const Cost& cost) { return spend::nano_to_usd(cost.at_least_nano_usd); })
       .def_property_readonly("input", part([](const Cost& cost) { return spend::to_usd(cost.input); }))
       .def_property_readonly("output", part([](const Cost& cost) { return spend::to_usd(cost.output); }))
       .def_property_readonly("cached_input", part([](const Cost& cost) { return spend::to_usd(cost.cached_input); }))
@@ -149,14 +152,17 @@ void bind_values(py::module_& module) {
   py::class_<Attempt>(module, "Attempt", "One request to one provider.")
       .def_readonly("model", &Attempt::model)
       .def_readonly("status", &Attempt::status)
-      .def_property_readonly("error", [](const Attempt& attempt) -> py::object {
-        if (!attempt.error) return py::none();
-        return to_str(std::string(chat::error_name(*attempt.error)) + ": " + attempt.error_message);
-      })
-      .def_property_readonly("error_kind", [](const Attempt& attempt) -> py::object {
-        if (!attempt.error) return py::none();
-        return to_str(chat::error_name(*attempt.error));
-      })
+      .def_property_readonly(
+          "error",
+          [](const Attempt& attempt) -> py::object {
+            if (!attempt.error) return py::none();
+            return to_str(std::string(chat::error_name(*attempt.error)) + ": " + attempt.error_message);
+          })
+      .def_property_readonly("error_kind",
+                             [](const Attempt& attempt) -> py::object {
+                               if (!attempt.error) return py::none();
+                               return to_str(chat::error_name(*attempt.error));
+                             })
       .def_readonly("started", &Attempt::started)
       .def_readonly("latency", &Attempt::latency)
       .def_readonly("retry_after", &Attempt::retry_after)
@@ -166,20 +172,22 @@ void bind_values(py::module_& module) {
       .def_readonly("transport", &Attempt::transport)
       .def("__repr__", [](const py::object& self) {
         return py::str("Attempt(model={!r}, status={!r}, error={!r}, latency={:.3f}, cost={!r}, dropped={!r})")
-            .format(self.attr("model"), self.attr("status"), self.attr("error"), self.attr("latency"), self.attr("cost"),
-                    self.attr("dropped"));
+            .format(self.attr("model"), self.attr("status"), self.attr("error"), self.attr("latency"),
+                    self.attr("cost"), self.attr("dropped"));
       });
 
   py::class_<ToolFragment>(module, "ToolFragment", "A piece of a streamed tool call.")
       .def_readonly("index", &ToolFragment::index)
-      .def_property_readonly("id", [](const ToolFragment& fragment) -> py::object {
-        if (fragment.id.empty()) return py::none();
-        return to_str(fragment.id);
-      })
-      .def_property_readonly("name", [](const ToolFragment& fragment) -> py::object {
-        if (fragment.name.empty()) return py::none();
-        return to_str(fragment.name);
-      })
+      .def_property_readonly("id",
+                             [](const ToolFragment& fragment) -> py::object {
+                               if (fragment.id.empty()) return py::none();
+                               return to_str(fragment.id);
+                             })
+      .def_property_readonly("name",
+                             [](const ToolFragment& fragment) -> py::object {
+                               if (fragment.name.empty()) return py::none();
+                               return to_str(fragment.name);
+                             })
       .def_property_readonly("arguments_json", [](const ToolFragment& fragment) { return to_str(fragment.arguments); })
       .def("__repr__", [](const py::object& self) {
         return py::str("ToolFragment(index={}, id={!r}, name={!r}, arguments_json={!r})")

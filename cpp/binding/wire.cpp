@@ -30,14 +30,16 @@ const protocol::Format& format_of(const std::string& name) {
 
 double unix_now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
-Fault fault_of_status(const protocol::Format& format, int status, const protocol::Headers& headers, std::string_view body) {
+Fault fault_of_status(const protocol::Format& format, int status, const protocol::Headers& headers,
+                      std::string_view body) {
   chat::Error error = format.error(status, headers, body);
   error.status = status;
   if (!error.retry_after) error.retry_after = protocol::retry_hint(status, headers, unix_now());
   return Fault{std::move(error)};
 }
 
-ReplyView decode_reply(const std::string& protocol, const std::string& body, int status, const protocol::Headers& headers) {
+ReplyView decode_reply(const std::string& protocol, const std::string& body, int status,
+                       const protocol::Headers& headers) {
   const auto& format = format_of(protocol);
   if (status < 200 || status > 299) throw fault_of_status(format, status, headers, body);
   return ReplyView(outcome_of_body(format, {}, status, headers, body));
@@ -97,9 +99,11 @@ class StreamReader {
 }  // namespace
 
 void bind_wire(py::module_& module) {
-  module.def("decode_reply", &decode_reply, py::arg("protocol"), py::arg("body"), py::arg("status"), py::arg("headers"));
+  module.def("decode_reply", &decode_reply, py::arg("protocol"), py::arg("body"), py::arg("status"),
+             py::arg("headers"));
   py::class_<StreamReader>(module, "StreamReader")
-      .def(py::init<const std::string&, int, protocol::Headers>(), py::arg("protocol"), py::arg("status"), py::arg("headers"))
+      .def(py::init<const std::string&, int, protocol::Headers>(), py::arg("protocol"), py::arg("status"),
+           py::arg("headers"))
       .def("feed", &StreamReader::feed, py::arg("chunk"))
       .def("end", &StreamReader::end)
       .def("take_kept", &StreamReader::take_kept)

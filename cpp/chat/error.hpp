@@ -1,5 +1,5 @@
-// Error: what went wrong with a call, in the terms of the public error tree. Plain data; python/orchestra/errors.py turns
-// it into an exception.
+// Error: what went wrong with a call, in the terms of the public error tree. Plain data; python/orchestra/errors.py
+// turns it into an exception.
 #pragma once
 
 #include <cstdint>
@@ -36,12 +36,12 @@ std::string_view error_name(ErrorKind kind);
 
 struct Error {
   ErrorKind kind = ErrorKind::Protocol;
-  std::string message;                 // a sentence: what, where, and what to do
-  std::optional<int> status;           // HTTP status, where there was an answer
-  bool retryable = false;              // the same request may succeed later
-  std::optional<double> retry_after;   // seconds, as the provider asked
-  std::string phase;                   // of DeadlineExceeded: queue, connect, first_token, idle, total
-  std::string body;                    // excerpt of the provider's answer, at most kBodyExcerpt bytes, secrets removed
+  std::string message;                // a sentence: what, where, and what to do
+  std::optional<int> status;          // HTTP status, where there was an answer
+  bool retryable = false;             // the same request may succeed later
+  std::optional<double> retry_after;  // seconds, as the provider asked
+  std::string phase;                  // of DeadlineExceeded: queue, connect, first_token, idle, total
+  std::string body;                   // excerpt of the provider's answer, at most kBodyExcerpt bytes, secrets removed
   bool has_body = false;
 };
 

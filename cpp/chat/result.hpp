@@ -1,5 +1,5 @@
-// Result<T>: a value or a chat::Error, in the shape of std::expected. The data plane does not throw; a fault from outside
-// is a value that travels back to the caller.
+// Result<T>: a value or a chat::Error, in the shape of std::expected. The data plane does not throw; a fault from
+// outside is a value that travels back to the caller.
 #pragma once
 
 #include <cassert>
@@ -13,8 +13,9 @@ namespace orchestra {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}             // NOLINT(google-explicit-constructor)
-  Result(chat::Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(chat::Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }

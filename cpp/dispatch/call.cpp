@@ -1,8 +1,9 @@
 #include "dispatch/call.hpp"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <cmath>
-#include <strings.h>
 #include <utility>
 
 namespace orchestra::dispatch {
@@ -45,8 +46,8 @@ bool comes_as_stream(bool asked, const runtime::HeaderList& headers) {
 }
 
 Error deadline(std::string phase, double seconds) {
-  Error error = chat::make_error(ErrorKind::DeadlineExceeded,
-                                 "no answer in time: the " + phase + " timeout of " + std::to_string(seconds) + " s is up");
+  Error error = chat::make_error(ErrorKind::DeadlineExceeded, "no answer in time: the " + phase + " timeout of " +
+                                                                  std::to_string(seconds) + " s is up");
   // std::to_string writes six decimals; cut the zeros.
   const std::size_t dot = error.message.find('.', error.message.find("timeout of "));
   std::size_t last = error.message.find(" s is up") - 1;
@@ -366,14 +367,15 @@ std::optional<Error> Call::judge_answer() {
   if (end_ && end_->kind != EndKind::Complete && !(decoder_ && decoder_->is_finished())) {
     switch (end_->kind) {
       case EndKind::NotConnected: {
-        Error error = chat::make_error(ErrorKind::Connect, "no connection to " + target().link->origin->url + ": " + end_->message);
+        Error error = chat::make_error(ErrorKind::Connect,
+                                       "no connection to " + target().link->origin->url + ": " + end_->message);
         error.retryable = true;
         return error;
       }
       case EndKind::TlsFailed:
-        return chat::make_error(ErrorKind::Tls, "no secure connection to " + target().link->origin->url + ": " + end_->message);
-      case EndKind::Malformed:
-        return chat::make_error(ErrorKind::Protocol, "the answer is no HTTP: " + end_->message);
+        return chat::make_error(ErrorKind::Tls,
+                                "no secure connection to " + target().link->origin->url + ": " + end_->message);
+      case EndKind::Malformed: return chat::make_error(ErrorKind::Protocol, "the answer is no HTTP: " + end_->message);
       default: {
         const std::string when = status_ == 0 ? "before any answer" : "in the middle of the answer";
         Error error = chat::make_error(ErrorKind::Interrupted, "the connection ended " + when + ": " + end_->message);
@@ -411,7 +413,8 @@ std::optional<Error> Call::read_plain_body() {
   if (spec_.stream) {  // a plain answer to a request for a stream
     for (const auto& choice : format().choices(outcome_->body->root(), options)) {
       if (choice.index != 0) continue;
-      if (!choice.reasoning.value_or("").empty()) pending_.push_back({.reasoning = *choice.reasoning, .attempt = tries_});
+      if (!choice.reasoning.value_or("").empty())
+        pending_.push_back({.reasoning = *choice.reasoning, .attempt = tries_});
       if (!choice.text.empty()) pending_.push_back({.text = choice.text, .attempt = tries_});
       std::int64_t index = 0;
       for (const auto& call : choice.tool_calls) {

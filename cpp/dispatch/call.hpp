@@ -42,7 +42,7 @@ struct CallSpec {
   Retry retry;
   bool stream = false;
   bool drop_unsupported = false;
-  runtime::TimePoint submitted;      // deadlines and latencies count from here
+  runtime::TimePoint submitted;  // deadlines and latencies count from here
   double submitted_unix = 0;
   std::optional<protocol::EncodedRequest> first;  // the first target's request, encoded where the call was made
 };

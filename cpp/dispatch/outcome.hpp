@@ -39,7 +39,7 @@ struct Partial {
 
 struct Outcome {
   std::optional<chat::Error> error;
-  std::string model;     // of the last attempt
+  std::string model;  // of the last attempt
   std::string provider;
   const protocol::Format* format = nullptr;
   protocol::DecodeOptions decode;

@@ -163,9 +163,8 @@ void Engine::close(double seconds) {
     const auto ended = [this] { return state_->in_flight == 0; };
     if (!state_->all_ended.wait_for(lock, std::chrono::duration<double>(seconds), ended)) {
       State* state = state_.get();
-      state_->loop->post([state] {
-        state->environment->cancel_all(chat::make_error(ErrorKind::Cancelled, "the engine was closed"));
-      });
+      state_->loop->post(
+          [state] { state->environment->cancel_all(chat::make_error(ErrorKind::Cancelled, "the engine was closed")); });
       state_->all_ended.wait(lock, ended);
     }
     thread = std::move(state_->thread);
@@ -210,9 +209,8 @@ std::uint64_t Engine::State::ask(dispatch::SecretHandle secret, Answer answer) {
 bool Engine::wait_for_question(SecretQuestion& question) {
   std::unique_lock lock(state_->mutex);
   // Running calls may still ask while a closing engine waits for them.
-  state_->question_asked.wait(lock, [this] {
-    return !state_->questions.empty() || (state_->closed && state_->in_flight == 0);
-  });
+  state_->question_asked.wait(
+      lock, [this] { return !state_->questions.empty() || (state_->closed && state_->in_flight == 0); });
   if (state_->questions.empty()) return false;
   question = state_->questions.front();
   state_->questions.pop_front();

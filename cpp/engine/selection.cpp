@@ -36,8 +36,8 @@ Result<dispatch::Target> find_target(const Settings& settings, const std::string
   if (!provider) {
     const auto* builtin = protocol::find_builtin(split.provider);
     if (builtin != nullptr && settings.default_providers) {
-      return chat::make_error(ErrorKind::Config, path + ": " + quoted(name) + ": no key: set " +
-                                                     std::string(builtin->key_variable));
+      return chat::make_error(ErrorKind::Config,
+                              path + ": " + quoted(name) + ": no key: set " + std::string(builtin->key_variable));
     }
     return invalid(path + ": there is no provider " + quoted(split.provider) + " (in " + quoted(name) +
                    "); the engine has: " + provider_names(*settings.config));

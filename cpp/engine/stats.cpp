@@ -6,7 +6,7 @@
 namespace orchestra::engine {
 
 namespace {
-constexpr double kLeast = 1e-5;   // seconds: the upper end of bucket 0
+constexpr double kLeast = 1e-5;  // seconds: the upper end of bucket 0
 constexpr double kGrowth = 1.05;
 }  // namespace
 

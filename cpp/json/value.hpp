@@ -1,9 +1,9 @@
 // Reading JSON: Document owns a text and a flat list of its nodes; Value is a cheap cursor into it.
 //
 // Reads return empty results instead of failing: a missing member is a Value that does not exist, and every read of it
-// is empty again, so that v["a"]["b"][0].integer() is safe on any input. Strings keep their escapes until they are read,
-// and raw() gives the exact text of a subtree, so that what is only passed on is never rebuilt.
-// Thread-safety: a Document may be read from several threads once parse() has returned.
+// is empty again, so that v["a"]["b"][0].integer() is safe on any input. Strings keep their escapes until they are
+// read, and raw() gives the exact text of a subtree, so that what is only passed on is never rebuilt. Thread-safety: a
+// Document may be read from several threads once parse() has returned.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ struct Node {
   std::uint32_t next = 0;    // index of the node that follows this whole subtree
   std::uint32_t count = 0;   // elements of an array, members of an object
   Type type = Type::Null;
-  bool escaped = false;      // a string with a backslash in it
+  bool escaped = false;  // a string with a backslash in it
 };
 
 inline constexpr std::uint32_t kMaxDepth = 128;  // containers inside each other, the outermost counted
@@ -57,7 +57,8 @@ class Value {
   // The exact JSON text of this value, quotes included; empty when it does not exist.
   [[nodiscard]] std::string_view raw() const;
 
-  // The text of a string, unescaped. Surrogate pairs are joined and a lone half becomes U+FFFD. Empty optional: no string.
+  // The text of a string, unescaped. Surrogate pairs are joined and a lone half becomes U+FFFD. Empty optional: no
+  // string.
   [[nodiscard]] std::optional<std::string> string() const;
   [[nodiscard]] std::string string_or(std::string_view fallback = {}) const;
   // A string equal to this text.
@@ -102,9 +103,9 @@ class Document {
   Document(const Document&) = delete;
   Document& operator=(const Document&) = delete;
 
-  // Takes the text and parses it: one JSON value with white space around it, valid UTF-8, at most kMaxDepth deep, strict
-  // grammar. Memory of an earlier parse is reused. Returns the first problem, or nothing. After a problem root() does
-  // not exist, but text() is kept.
+  // Takes the text and parses it: one JSON value with white space around it, valid UTF-8, at most kMaxDepth deep,
+  // strict grammar. Memory of an earlier parse is reused. Returns the first problem, or nothing. After a problem root()
+  // does not exist, but text() is kept.
   std::optional<Problem> parse(std::string text);
   std::optional<Problem> parse_copy(std::string_view text);  // copies into the memory of the last parse
 

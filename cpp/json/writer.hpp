@@ -25,7 +25,7 @@ class Writer {
   Writer& string(std::string_view utf8);  // REQUIRES: valid UTF-8
   Writer& raw(std::string_view json);     // a whole JSON value, as it stands
   Writer& integer(std::int64_t value);
-  Writer& number(double value);           // shortest form that reads back equal; not finite: null
+  Writer& number(double value);  // shortest form that reads back equal; not finite: null
   Writer& boolean(bool value);
   Writer& null();
 
@@ -35,8 +35,7 @@ class Writer {
   Writer& member(std::string_view name, bool value) { return key(name).boolean(value); }
   Writer& member(std::string_view name, double value) { return key(name).number(value); }
   template <std::integral T>
-    requires(!std::same_as<T, bool>)
-  Writer& member(std::string_view name, T value) {
+  requires(!std::same_as<T, bool>) Writer& member(std::string_view name, T value) {
     return key(name).integer(static_cast<std::int64_t>(value));
   }
 

@@ -1,6 +1,6 @@
 // Format: one provider format ("openai-chat", "anthropic-messages") in both directions. Pure: bytes in, values out; it
-// knows no socket, no clock and no price. A format is a folder with one Format object; a dialect (a provider that speaks
-// a format with its own spellings) is a row of that format's dialect table.
+// knows no socket, no clock and no price. A format is a folder with one Format object; a dialect (a provider that
+// speaks a format with its own spellings) is a row of that format's dialect table.
 //
 // Formats are immutable and may be used from any thread; a StreamDecoder belongs to one thread at a time.
 #pragma once
@@ -37,17 +37,17 @@ std::string_view header(const Headers& headers, std::string_view name);
 using chat::Known;
 
 struct EncodeOptions {
-  std::string_view model;          // as the provider names it
-  std::string_view dialect;        // the provider's name; selects a row of the dialect table, "" or unknown: the plain format
+  std::string_view model;    // as the provider names it
+  std::string_view dialect;  // the provider's name; selects a row of the dialect table, "" or unknown: the plain format
   bool stream = false;
-  bool drop_unsupported = false;   // drop what the format cannot express instead of failing
+  bool drop_unsupported = false;  // drop what the format cannot express instead of failing
   Known json_schema = Known::Unknown;
   Known tools = Known::Unknown;
 };
 
 struct EncodedRequest {
-  std::string path;                  // relative to base_url, begins with "/"
-  Headers headers;                   // content-type and the format's own; no credentials
+  std::string path;  // relative to base_url, begins with "/"
+  Headers headers;   // content-type and the format's own; no credentials
   std::string body;
   std::vector<std::string> dropped;  // names of keywords that were dropped
   bool forced_tool = false;          // structured output through a forced tool call: pass it to the decoder
@@ -107,7 +107,8 @@ class Format {
 
   // ---- client direction
   // Fails with Unsupported (message begins with the field's name), or InvalidRequest with a path.
-  [[nodiscard]] virtual Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions& options) const = 0;
+  [[nodiscard]] virtual Result<EncodedRequest> encode(const chat::Request& request,
+                                                      const EncodeOptions& options) const = 0;
   // The headers that carry a key; none for an empty key.
   [[nodiscard]] virtual Headers credentials(std::string_view key) const = 0;
   // Of a plain 2xx body. Fails with Protocol when it is no reply, or with the error that an error object inside says.

@@ -50,7 +50,8 @@ std::optional<double> duration(std::string_view text) {
     };
     constexpr std::array kUnits = {Unit{"ms", 1e-3}, Unit{"us", 1e-6}, Unit{"ns", 1e-9}, Unit{"d", 86400},
                                    Unit{"h", 3600},  Unit{"m", 60},    Unit{"s", 1}};
-    const auto unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return text.starts_with(u.name); });
+    const auto unit =
+        std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& u) { return text.starts_with(u.name); });
     if (unit == kUnits.end() && !text.empty()) return std::nullopt;
     if (unit != kUnits.end()) text.remove_prefix(unit->name.size());
     seconds += *value * (unit == kUnits.end() ? 1 : unit->seconds);

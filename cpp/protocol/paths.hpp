@@ -5,6 +5,8 @@
 
 namespace orchestra::protocol {
 
-inline bool path_ends(std::string_view path, std::string_view own) { return path.substr(0, path.find('?')).ends_with(own); }
+inline bool path_ends(std::string_view path, std::string_view own) {
+  return path.substr(0, path.find('?')).ends_with(own);
+}
 
 }  // namespace orchestra::protocol

@@ -1,4 +1,5 @@
-// Structured output through a forced tool call: how every format asks for it where a model has no JSON schema of its own.
+// Structured output through a forced tool call: how every format asks for it where a model has no JSON schema of its
+// own.
 #pragma once
 
 #include <string>

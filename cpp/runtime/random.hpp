@@ -1,5 +1,5 @@
-// Random numbers that are the same on every platform: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64. The
-// distributions of the standard library differ between libraries, so none is used.
+// Random numbers that are the same on every platform: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64.
+// The distributions of the standard library differ between libraries, so none is used.
 #pragma once
 
 #include <array>

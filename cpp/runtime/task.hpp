@@ -1,5 +1,5 @@
-// Task: a coroutine that runs by itself. It starts when it is called and frees itself when it ends; its frame comes from
-// a free list of its thread. Wake is what it waits for. Both belong to the loop's thread.
+// Task: a coroutine that runs by itself. It starts when it is called and frees itself when it ends; its frame comes
+// from a free list of its thread. Wake is what it waits for. Both belong to the loop's thread.
 #pragma once
 
 #include <coroutine>

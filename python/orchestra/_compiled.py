@@ -8,7 +8,8 @@ try:
     from . import _core as core
 except ImportError as error:  # pragma: no cover - needs a broken installation
     raise ImportError(
-        f"orchestra's compiled module cannot be loaded ({error}); reinstall orchestra-core, or run ./dev run in a checkout"
+        f"orchestra's compiled module cannot be loaded ({error}); "
+        "reinstall orchestra-core, or run ./dev run in a checkout"
     ) from error
 
 if core.version != orchestra.__version__:

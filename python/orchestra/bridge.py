@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -49,7 +50,5 @@ class Bridge:
     def detach(self) -> None:
         """Takes the queue off the loop; from any thread."""
         descriptor = self.queue.fileno()
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._loop.remove_reader, descriptor)
-        except RuntimeError:  # the loop is closed
-            pass

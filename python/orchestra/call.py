@@ -114,6 +114,7 @@ def finish(outcome: core.Outcome, parser: Parser | None) -> Reply:
 
 
 def error_of(outcome: core.Outcome) -> OrchestraError:
+    assert outcome.fault is not None
     kind, message, fields = outcome.fault
     if kind == "Interrupted":
         fields["partial"] = Reply(outcome)
@@ -133,7 +134,9 @@ def _log_attempts(outcome: core.Outcome) -> None:
             if failed.model == following.model:
                 _log.info("retried %s after %s (%s), try %d", failed.model, failed.error_kind, status, number + 1)
             else:
-                _log.info("fell back from %s to %s after %s (%s)", failed.model, following.model, failed.error_kind, status)
+                _log.info(
+                    "fell back from %s to %s after %s (%s)", failed.model, following.model, failed.error_kind, status
+                )
         except Exception:  # a handler of the program that raises must not harm the call
             return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from ._compiled import core
@@ -59,7 +60,7 @@ class _Run:
         self.done = 0
         self.failed = 0
         self.spent = 0.0
-        self.total = len(inputs) if hasattr(inputs, "__len__") else None
+        self.total = len(inputs) if isinstance(inputs, Sized) else None
         self.progress = open_progress(progress, self.total)
 
     @property
@@ -166,7 +167,9 @@ class _Run:
             for result in self.results
         ]
         if self.stopped and self.total is not None:
-            results += [Cancelled("the map was stopped before this row was begun") for _ in range(self.total - len(results))]
+            results += [
+                Cancelled("the map was stopped before this row was begun") for _ in range(self.total - len(results))
+            ]
         return Batch(results, complete)
 
 
@@ -252,5 +255,3 @@ async def arun(
         loop.remove_reader(state.queue.fileno())
         if state.resume is not None:
             state.resume.close()
-
-

@@ -54,7 +54,10 @@ class ToolCall:
 class Choice:
     """One of the n answers of a reply."""
 
-    __slots__ = ("finish_reason", "finish_reason_raw", "index", "logprobs", "message", "reasoning", "refusal", "text", "tool_calls")
+    __slots__ = (
+        "finish_reason", "finish_reason_raw", "index", "logprobs", "message", "reasoning", "refusal", "text",
+        "tool_calls",
+    )  # fmt: skip
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.index: int = fields["index"]
@@ -79,6 +82,8 @@ class Reply:
     """
 
     __slots__ = ("__weakref__", "_outcome", "_parsed", "_parser")
+
+    _parsed: Any  # set by the first use of parsed
 
     def __init__(self, outcome: core.Outcome, parser: Parser | None = None) -> None:
         self._outcome = outcome
@@ -204,7 +209,8 @@ class Reply:
         return self._outcome.body
 
     def __repr__(self) -> str:
-        return f"Reply(text={_short(self.text)!r}, model={self.model!r}, finish_reason={self.finish_reason!r}, cost={self.cost!r})"
+        text, finish = _short(self.text), self.finish_reason
+        return f"Reply(text={text!r}, model={self.model!r}, finish_reason={finish!r}, cost={self.cost!r})"
 
 
 def _short(text: str, most: int = 80) -> str:

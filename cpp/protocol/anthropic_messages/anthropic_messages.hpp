@@ -22,8 +22,8 @@ Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions&
 void write_conversation(const chat::Request& request, BodyWriter& body, Refusals& refusals, bool& needs_files);
 // Writes one content part of the canonical shape as a block, with a comma when others came before.
 struct PartPlace {
-  std::string path;       // "messages[2].content[0]", for errors
-  bool is_own = false;    // the message is of this format: what is unknown is written back
+  std::string path;         // "messages[2].content[0]", for errors
+  bool is_own = false;      // the message is of this format: what is unknown is written back
   bool is_foreign = false;  // of another format: what is unknown is left out
 };
 void write_part(json::Value part, const PartPlace& place, std::string& blocks, Refusals& refusals, bool& needs_files);
@@ -36,7 +36,8 @@ std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options);
 
 Result<ServerRequest> read_request(json::Value body);
 std::string encode_reply(const ServerReply& reply);
-std::vector<Format::ServerEvent> encode_stream(const ServerReply& reply, const ServerRequest& request, std::size_t pieces);
+std::vector<Format::ServerEvent> encode_stream(const ServerReply& reply, const ServerRequest& request,
+                                               std::size_t pieces);
 std::string encode_error(int status, std::string_view message);
 
 const Format& format();

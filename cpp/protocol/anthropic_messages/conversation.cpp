@@ -41,9 +41,7 @@ struct Content {
     more.text_to_block();
     if (!more.blocks.empty()) add_block(more.blocks);
   }
-  void write(Writer& writer) const {
-    text.empty() ? writer.raw("[" + blocks + "]") : writer.raw(text);
-  }
+  void write(Writer& writer) const { text.empty() ? writer.raw("[" + blocks + "]") : writer.raw(text); }
 };
 
 struct Turn {

@@ -15,7 +15,8 @@ using chat::Finish;
 using json::Value;
 using json::Writer;
 
-constexpr std::array<std::string_view, 5> kMessagePaths = {"error.message", "error", "message", "detail", "detail.0.msg"};
+constexpr std::array<std::string_view, 5> kMessagePaths = {"error.message", "error", "message", "detail",
+                                                           "detail.0.msg"};
 constexpr std::array<std::string_view, 2> kCodePaths = {"error.code", "code"};
 constexpr std::array<std::string_view, 2> kTypePaths = {"error.type", "error_type"};
 
@@ -165,7 +166,11 @@ std::vector<Choice> choices(Value body, const DecodeOptions& options) {
   choice.text = choice.tool_calls.front().arguments;
   choice.tool_calls.clear();
   Writer writer(choice.message);
-  writer.begin_object().member("role", "assistant").member("protocol", kName).member("content", choice.text).end_object();
+  writer.begin_object()
+      .member("role", "assistant")
+      .member("protocol", kName)
+      .member("content", choice.text)
+      .end_object();
   return {std::move(choice)};
 }
 

@@ -65,8 +65,8 @@ void write_tool(Writer& writer, Value tool, Refusals& refusals) {
   }
   for (Value source : {function, tool}) {
     for (auto [key, value] : source.members()) {
-      const bool standard = key.is("name") || key.is("description") || key.is("parameters") || key.is("type") ||
-                            key.is("function");
+      const bool standard =
+          key.is("name") || key.is("description") || key.is("parameters") || key.is("type") || key.is("function");
       if (!standard && !value.is_null()) writer.key(key.string_or()).raw(value.raw());
     }
   }

@@ -9,7 +9,8 @@ class AnthropicMessages final : public Format {
  public:
   [[nodiscard]] std::string_view name() const override { return kName; }
 
-  [[nodiscard]] Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions& options) const override {
+  [[nodiscard]] Result<EncodedRequest> encode(const chat::Request& request,
+                                              const EncodeOptions& options) const override {
     return anthropic_messages::encode(request, options);
   }
   [[nodiscard]] Headers credentials(std::string_view key) const override {

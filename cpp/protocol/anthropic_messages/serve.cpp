@@ -101,7 +101,12 @@ class StreamWriter {
   }
   void delta(std::string_view type, std::string_view member, std::string_view piece, bool content = true) {
     event("content_block_delta", content, [&](Writer& writer) {
-      writer.member("index", index_).key("delta").begin_object().member("type", type).member(member, piece).end_object();
+      writer.member("index", index_)
+          .key("delta")
+          .begin_object()
+          .member("type", type)
+          .member(member, piece)
+          .end_object();
     });
   }
   void end_block() {
@@ -116,8 +121,10 @@ class StreamWriter {
 
 void stream_blocks(const ServerReply& reply, std::size_t pieces, StreamWriter& stream) {
   if (reply.reasoning) {
-    stream.begin_block("thinking", false, [](Writer& writer) { writer.member("thinking", "").member("signature", ""); });
-    for (const auto piece : cut_into_pieces(*reply.reasoning, pieces)) stream.delta("thinking_delta", "thinking", piece);
+    stream.begin_block("thinking", false,
+                       [](Writer& writer) { writer.member("thinking", "").member("signature", ""); });
+    for (const auto piece : cut_into_pieces(*reply.reasoning, pieces))
+      stream.delta("thinking_delta", "thinking", piece);
     stream.delta("signature_delta", "signature", kSignature, false);
     stream.end_block();
   }

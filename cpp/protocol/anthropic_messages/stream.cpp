@@ -19,9 +19,9 @@ struct Block {
   std::int64_t wire_index = 0;
   std::string type;
   RawObject members;
-  std::string input;         // the JSON text that came as input_json_delta
-  std::uint16_t half = 0;    // of a surrogate pair, towards the deltas
-  std::int64_t call = -1;    // which tool call of the reply this is; -1: none
+  std::string input;       // the JSON text that came as input_json_delta
+  std::uint16_t half = 0;  // of a surrogate pair, towards the deltas
+  std::int64_t call = -1;  // which tool call of the reply this is; -1: none
   bool stopped = false;
 };
 
@@ -287,6 +287,8 @@ void Stream::write_block(Writer& writer, const Block& block) {
 
 }  // namespace
 
-std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options) { return std::make_unique<Stream>(options); }
+std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options) {
+  return std::make_unique<Stream>(options);
+}
 
 }  // namespace orchestra::protocol::anthropic_messages

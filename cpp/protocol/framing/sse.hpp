@@ -51,13 +51,13 @@ class SseParser {
   bool skip_lf_ = false;                   // the last line ended in CR, so a LF that follows belongs to it
   bool first_line_ = true;
 
-  std::string line_;             // the beginning of a line that was cut
+  std::string line_;  // the beginning of a line that was cut
   std::string name_;
-  std::string buffer_;           // the data, once it cannot stay in place
-  std::string_view data_;        // the data, as long as it lies in input_
+  std::string buffer_;     // the data, once it cannot stay in place
+  std::string_view data_;  // the data, as long as it lies in input_
   std::size_t data_lines_ = 0;
   bool in_buffer_ = false;
-  bool dispatched_ = false;      // the event was handed out, and goes away with the next call
+  bool dispatched_ = false;  // the event was handed out, and goes away with the next call
 };
 
 }  // namespace orchestra::protocol

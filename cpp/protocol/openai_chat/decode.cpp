@@ -83,7 +83,8 @@ std::optional<std::string> read_reasoning(Value message) {
 ToolCall read_call(Value call) {
   const Value function = call["function"], arguments = function["arguments"];
   ToolCall out{call["id"].string_or(), function["name"].string_or(), {}};
-  out.arguments = arguments.is_string() ? arguments.string_or() : std::string(arguments.is_null() ? "" : arguments.raw());
+  out.arguments =
+      arguments.is_string() ? arguments.string_or() : std::string(arguments.is_null() ? "" : arguments.raw());
   return out;
 }
 
@@ -195,7 +196,8 @@ Result<chat::Summary> summarize(Value body, const DecodeOptions& options) {
   chat::Summary out;
   const bool has_calls = count_calls(message) > 0;
   out.finish_raw = choice["finish_reason"].string_or();
-  out.finish = finish_of(out.finish_raw, {has_calls, refusal_of(message).has_value(), has_calls && options.forced_tool});
+  out.finish =
+      finish_of(out.finish_raw, {has_calls, refusal_of(message).has_value(), has_calls && options.forced_tool});
   out.served_model = body["model"].string_or();
   out.usage = read_usage(body["usage"] ? body["usage"] : body["x_groq"]["usage"]);
   out.usage.service_tier = body["service_tier"].string_or();

@@ -141,7 +141,11 @@ void write_tools(BodyWriter& body, const chat::Request& request, bool forced_too
     writer.begin_array();
     for (Value tool : tools.elements()) writer.raw(tool.raw());
     writer.begin_object().member("type", "function").key("function").begin_object().member("name", name);
-    writer.member("description", "Gives the answer.").key("parameters").raw(schema_of(format)).end_object().end_object();
+    writer.member("description", "Gives the answer.")
+        .key("parameters")
+        .raw(schema_of(format))
+        .end_object()
+        .end_object();
     writer.end_array();
   }
   if (body.begin("tool_choice")) {

@@ -41,7 +41,8 @@ std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options);
 
 Result<ServerRequest> read_request(json::Value body);
 std::string encode_reply(const ServerReply& reply);
-std::vector<Format::ServerEvent> encode_stream(const ServerReply& reply, const ServerRequest& request, std::size_t pieces);
+std::vector<Format::ServerEvent> encode_stream(const ServerReply& reply, const ServerRequest& request,
+                                               std::size_t pieces);
 std::string encode_error(int status, std::string_view message);
 
 const Format& format();

@@ -117,12 +117,18 @@ struct ErrorWords {
   std::string_view type, code;  // code "": null
 };
 constexpr ErrorWords kErrorWords[] = {
-    {400, "invalid_request_error", ""},     {401, "invalid_request_error", "invalid_api_key"},
-    {402, "billing_error", "payment_required"}, {403, "invalid_request_error", "unsupported_country_region_territory"},
-    {404, "invalid_request_error", "model_not_found"}, {408, "timeout", ""},
-    {409, "conflict", ""},                  {413, "invalid_request_error", ""},
-    {422, "invalid_request_error", ""},     {429, "requests", "rate_limit_exceeded"},
-    {500, "server_error", ""},              {503, "server_error", ""},
+    {400, "invalid_request_error", ""},
+    {401, "invalid_request_error", "invalid_api_key"},
+    {402, "billing_error", "payment_required"},
+    {403, "invalid_request_error", "unsupported_country_region_territory"},
+    {404, "invalid_request_error", "model_not_found"},
+    {408, "timeout", ""},
+    {409, "conflict", ""},
+    {413, "invalid_request_error", ""},
+    {422, "invalid_request_error", ""},
+    {429, "requests", "rate_limit_exceeded"},
+    {500, "server_error", ""},
+    {503, "server_error", ""},
 };
 
 }  // namespace
@@ -182,7 +188,8 @@ std::vector<Format::ServerEvent> encode_stream(const ServerReply& reply, const S
   stream.text("content", reply.text, pieces);
   if (reply.refusal) stream.text("refusal", *reply.refusal, pieces);
   for (std::size_t i = 0; i < reply.tool_calls.size(); ++i) stream.call(i, reply.tool_calls[i], pieces);
-  stream.chunk(false, [](Writer&) {}, finish_word(reply));
+  stream.chunk(
+      false, [](Writer&) {}, finish_word(reply));
   if (request.include_usage && has_usage(reply.usage)) {
     std::string json;
     Writer writer(json);

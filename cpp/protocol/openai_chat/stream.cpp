@@ -16,8 +16,8 @@ using json::Writer;
 
 // One text that arrives in pieces.
 struct Channel {
-  std::string json;         // the JSON string of all pieces; empty: none came
-  std::uint16_t half = 0;   // of a surrogate pair, towards the deltas
+  std::string json;        // the JSON string of all pieces; empty: none came
+  std::uint16_t half = 0;  // of a surrogate pair, towards the deltas
 
   std::size_t add(Value piece) {
     if (json.empty()) {
@@ -56,8 +56,8 @@ class Stream final : public SseStream {
 
   [[nodiscard]] bool has_content() const override { return has_content_; }
   [[nodiscard]] bool is_finished() const override {
-    return !choices_.empty() && std::all_of(choices_.begin(), choices_.end(),
-                                            [](const ChoiceState& c) { return !c.finish_reason.empty(); });
+    return !choices_.empty() &&
+           std::all_of(choices_.begin(), choices_.end(), [](const ChoiceState& c) { return !c.finish_reason.empty(); });
   }
   [[nodiscard]] std::string plain_body() const override;
 
@@ -117,7 +117,8 @@ Status Stream::fold_choice(Value value, std::vector<Delta>& deltas) {
   if (value["error"].is_object() && value["error"]["message"]) return error_of_object(value, kErrorPaths);
   constexpr std::int64_t kMostChoices = 1024;
   const std::int64_t index = value["index"].integer().value_or(0);
-  if (index < 0 || index >= kMostChoices) return protocol_error("a choice of the stream has the index " + std::to_string(index));
+  if (index < 0 || index >= kMostChoices)
+    return protocol_error("a choice of the stream has the index " + std::to_string(index));
   ChoiceState& state = choice(index);
   // Perplexity sends the whole message so far beside each delta; a server that only pretends to stream, that alone.
   const bool whole = !value["delta"].is_object() && state.content.json.empty() && state.calls.empty();
@@ -283,7 +284,8 @@ void Stream::fold_logprobs(ChoiceState& state, Value logprobs) {
   for (auto [key, value] : logprobs.members()) {
     if (!value.is_array()) continue;
     const std::string_view name = member_name(key, scratch);
-    auto list = std::find_if(state.logprobs.begin(), state.logprobs.end(), [&](const auto& l) { return l.first == name; });
+    auto list =
+        std::find_if(state.logprobs.begin(), state.logprobs.end(), [&](const auto& l) { return l.first == name; });
     if (list == state.logprobs.end()) list = state.logprobs.insert(list, {std::string(name), std::string()});
     for (Value element : value.elements()) {
       if (!list->second.empty()) list->second += ',';
@@ -371,6 +373,8 @@ void Stream::write_call(Writer& writer, const Call& call) {
 
 }  // namespace
 
-std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options) { return std::make_unique<Stream>(options); }
+std::unique_ptr<StreamDecoder> stream_decoder(const DecodeOptions& options) {
+  return std::make_unique<Stream>(options);
+}
 
 }  // namespace orchestra::protocol::openai_chat

@@ -25,8 +25,12 @@ TEST(Call, answers_a_plain_call_and_books_its_cost) {
 TEST(Call, streams_deltas_in_order_whatever_the_cutting) {
   for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, SimAnswer::kRandomPieces}) {
     World world(piece);
-    world.always = SimAnswer().connect(1ms).head(200, kEventStream).bytes(
-        kRoleChunk + text_chunk("one ") + text_chunk("two ") + text_chunk("three") + kFinish + kDone, piece).end();
+    world.always =
+        SimAnswer()
+            .connect(1ms)
+            .head(200, kEventStream)
+            .bytes(kRoleChunk + text_chunk("one ") + text_chunk("two ") + text_chunk("three") + kFinish + kDone, piece)
+            .end();
     world.start(world.spec({world.target("m")}, true));
     const Outcome& outcome = world.finish();
     ASSERT_FALSE(outcome.error);
@@ -52,7 +56,9 @@ TEST(Call, ends_each_silent_phase_at_its_deadline) {
       {"first_token", false, SimAnswer().connect(1s).head(200).stall(), 6},
       {"first_token", true, SimAnswer().connect(1s).head(200, kEventStream).bytes(kRoleChunk).stall(), 6},
       {"idle", false, SimAnswer().connect(1s).head(200).bytes("{").stall(), 8},
-      {"idle", true, SimAnswer().connect(1s).head(200, kEventStream).bytes(text_chunk("a")).wait(4s).bytes(text_chunk("b")).stall(), 12},
+      {"idle", true,
+       SimAnswer().connect(1s).head(200, kEventStream).bytes(text_chunk("a")).wait(4s).bytes(text_chunk("b")).stall(),
+       12},
   };
   for (const Silence& silence : silences) {
     SCOPED_TRACE(silence.phase);
@@ -101,7 +107,12 @@ TEST(Call, keeps_one_total_deadline_over_retries_and_fallbacks) {
 
 TEST(Call, does_not_count_a_pause_of_the_reader_as_silence) {
   World world;
-  world.always = SimAnswer().head(200, kEventStream).bytes(text_chunk("a")).wait(10ms).bytes(text_chunk("b") + kFinish + kDone).end();
+  world.always = SimAnswer()
+                     .head(200, kEventStream)
+                     .bytes(text_chunk("a"))
+                     .wait(10ms)
+                     .bytes(text_chunk("b") + kFinish + kDone)
+                     .end();
   CallSpec spec = world.spec({world.target("m")}, true);
   spec.timeout.idle = 1;
   const auto call = world.start(std::move(spec));
@@ -187,7 +198,8 @@ TEST(Call, keeps_the_caps_on_tries) {
     int attempts, total;
     std::size_t models, expected;
   };
-  for (const Case& c : {Case{3, 6, 1, 3}, Case{1, 6, 1, 1}, Case{9, 4, 1, 4}, Case{3, 6, 3, 6}, Case{1, 6, 3, 3}, Case{2, 3, 3, 3}}) {
+  for (const Case& c :
+       {Case{3, 6, 1, 3}, Case{1, 6, 1, 1}, Case{9, 4, 1, 4}, Case{3, 6, 3, 6}, Case{1, 6, 3, 3}, Case{2, 3, 3, 3}}) {
     World world;
     world.always = failure(503);
     std::vector<Target> targets;
@@ -266,7 +278,8 @@ TEST(Call, asks_the_targets_in_their_order) {
 }
 
 TEST(Call, never_falls_back_around_a_refusal_of_the_request) {
-  for (const char* message : {"Invalid 'temperature'", "The response was filtered due to the content management policy"}) {
+  for (const char* message :
+       {"Invalid 'temperature'", "The response was filtered due to the content management policy"}) {
     World world;
     world.always = failure(400, {}, message);
     world.start(world.spec({world.target("a"), world.target("b")}));
@@ -278,7 +291,8 @@ TEST(Call, never_falls_back_around_a_refusal_of_the_request) {
 TEST(Call, asks_only_larger_or_unknown_windows_after_a_prompt_that_was_too_long) {
   World world;
   world.answers.emplace(1, failure(400, {}, "This model's maximum context length is 8192 tokens."));
-  world.start(world.spec({world.target("a", 8192), world.target("small", 4096), world.target("same", 8192), world.target("large", 128'000)}));
+  world.start(world.spec({world.target("a", 8192), world.target("small", 4096), world.target("same", 8192),
+                          world.target("large", 128'000)}));
   EXPECT_FALSE(world.finish().error);
   EXPECT_EQ(world.models_asked(), (std::vector<std::string>{"a", "large"}));
 }

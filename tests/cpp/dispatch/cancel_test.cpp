@@ -20,8 +20,14 @@ TEST(Cancel, ends_a_call_at_every_step) {
       World world(static_cast<std::uint64_t>(at) + 1);
       world.answers.emplace(1, failure(429));
       const std::string body = stream ? text_chunk("a") + kFinish + kDone : plain_body("a");
-      world.always = SimAnswer().connect(10ms).wait(10ms).head(200, stream ? kEventStream : runtime::HeaderList{}).wait(10ms)
-                         .bytes(body, 40, 2ms).wait(10ms).end();
+      world.always = SimAnswer()
+                         .connect(10ms)
+                         .wait(10ms)
+                         .head(200, stream ? kEventStream : runtime::HeaderList{})
+                         .wait(10ms)
+                         .bytes(body, 40, 2ms)
+                         .wait(10ms)
+                         .end();
       const auto call = world.start(world.spec({world.target("m")}, stream));
       runtime::Timer timer(world.loop, [&] { call->cancel(cancelled()); });
       timer.set(world.loop.now() + at * 10ms);

@@ -22,8 +22,8 @@ inline std::string plain_body(const std::string& text) {
 }
 
 inline std::string chunk(const std::string& delta, const std::string& finish = "null") {
-  return R"(data: {"id":"1","model":"served","choices":[{"index":0,"delta":)" + delta + R"(,"finish_reason":)" + finish +
-         "}]}\n\n";
+  return R"(data: {"id":"1","model":"served","choices":[{"index":0,"delta":)" + delta + R"(,"finish_reason":)" +
+         finish + "}]}\n\n";
 }
 inline std::string text_chunk(const std::string& text) { return chunk(R"({"content":")" + text + R"("})"); }
 inline const std::string kRoleChunk = chunk(R"({"role":"assistant","content":""})");

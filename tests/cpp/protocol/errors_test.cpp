@@ -28,15 +28,15 @@ TEST(Errors, have_the_class_and_retry_of_their_status) {
     ErrorKind kind;
     bool retryable;
   };
-  for (const Row& row : {Row{400, ErrorKind::InvalidRequest, false}, Row{401, ErrorKind::Authentication, false},
-                         Row{402, ErrorKind::RateLimited, false}, Row{403, ErrorKind::PermissionDenied, false},
-                         Row{404, ErrorKind::NotFound, false}, Row{405, ErrorKind::InvalidRequest, false},
-                         Row{408, ErrorKind::Server, true}, Row{409, ErrorKind::Server, true},
-                         Row{413, ErrorKind::InvalidRequest, false}, Row{422, ErrorKind::InvalidRequest, false},
-                         Row{425, ErrorKind::Server, true}, Row{429, ErrorKind::RateLimited, true},
-                         Row{500, ErrorKind::Server, true}, Row{502, ErrorKind::Server, true},
-                         Row{503, ErrorKind::Overloaded, true}, Row{529, ErrorKind::Overloaded, true},
-                         Row{302, ErrorKind::Protocol, false}}) {
+  for (const Row& row :
+       {Row{400, ErrorKind::InvalidRequest, false}, Row{401, ErrorKind::Authentication, false},
+        Row{402, ErrorKind::RateLimited, false}, Row{403, ErrorKind::PermissionDenied, false},
+        Row{404, ErrorKind::NotFound, false}, Row{405, ErrorKind::InvalidRequest, false},
+        Row{408, ErrorKind::Server, true}, Row{409, ErrorKind::Server, true},
+        Row{413, ErrorKind::InvalidRequest, false}, Row{422, ErrorKind::InvalidRequest, false},
+        Row{425, ErrorKind::Server, true}, Row{429, ErrorKind::RateLimited, true}, Row{500, ErrorKind::Server, true},
+        Row{502, ErrorKind::Server, true}, Row{503, ErrorKind::Overloaded, true}, Row{529, ErrorKind::Overloaded, true},
+        Row{302, ErrorKind::Protocol, false}}) {
     const chat::Error error = openai_error(row.status, "some_type", "", "Some sentence.");
     EXPECT_EQ(error.kind, row.kind) << row.status;
     EXPECT_EQ(error.retryable, row.retryable) << row.status;
@@ -72,8 +72,9 @@ TEST(Errors, keep_the_provider_s_sentence_from_any_shape) {
   EXPECT_EQ(openai().error(404, {}, R"({"detail": "Not Found"})").message, "Not Found");
   EXPECT_EQ(openai().error(422, {}, R"({"detail": [{"msg": "field required"}]})").message, "field required");
   EXPECT_EQ(openai().error(404, {}, R"({"message": "nope", "code": 404})").message, "nope");
-  EXPECT_EQ(anthropic().error(404, {}, R"({"type":"error","error":{"type":"not_found_error","message":"model: x"}})").message,
-            "model: x");
+  EXPECT_EQ(
+      anthropic().error(404, {}, R"({"type":"error","error":{"type":"not_found_error","message":"model: x"}})").message,
+      "model: x");
 }
 
 TEST(Errors, of_unknown_shape_name_the_status_and_show_an_excerpt) {
@@ -87,7 +88,10 @@ TEST(Errors, of_unknown_shape_name_the_status_and_show_an_excerpt) {
 TEST(Errors, cut_the_excerpt_at_a_code_point_and_replace_what_is_no_utf_8) {
   const std::string text = std::string(chat::kBodyExcerpt - 1, 'a') + "\xC3\xA9";
   EXPECT_EQ(excerpt(text), std::string(chat::kBodyExcerpt - 1, 'a'));
-  EXPECT_EQ(excerpt("a\xFF" "b\xED\xA0\x80"), "a\xEF\xBF\xBD" "b\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(excerpt("a\xFF"
+                    "b\xED\xA0\x80"),
+            "a\xEF\xBF\xBD"
+            "b\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
 TEST(Errors, inside_a_200_mean_what_their_own_code_says) {

@@ -81,10 +81,14 @@ TEST(SseParser, flushes_the_last_event_without_blank_line_or_line_ending) {
 }
 
 TEST(SseParser, skips_a_byte_order_mark) {
-  EXPECT_THAT(read_in_every_cutting("\xEF\xBB\xBF" "data: a\n\n"), ElementsAre(std::pair("", "a")));
+  EXPECT_THAT(read_in_every_cutting("\xEF\xBB\xBF"
+                                    "data: a\n\n"),
+              ElementsAre(std::pair("", "a")));
 }
 
-TEST(SseParser, hands_out_no_event_without_data) { EXPECT_TRUE(read_in_every_cutting("event: e\n\ndata:\n\n").empty()); }
+TEST(SseParser, hands_out_no_event_without_data) {
+  EXPECT_TRUE(read_in_every_cutting("event: e\n\ndata:\n\n").empty());
+}
 
 TEST(SseParser, hands_out_an_event_that_lies_whole_in_the_bytes_in_place) {
   SseParser parser(100, 200);
