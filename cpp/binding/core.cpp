@@ -230,6 +230,14 @@ void bind_core(py::module_& module) {
       .def("abandon", &Core::abandon);
 
   module.def(
+      "versions",
+      [] {
+        py::dict versions;
+        for (const auto& [name, version] : engine::versions()) versions[to_str(name)] = to_str(version);
+        return versions;
+      },
+      "Versions of the libraries below the core.");
+  module.def(
       "waiting_threads", [] { return waiting_threads.load(); }, "Threads that wait for the core without the GIL.");
 }
 

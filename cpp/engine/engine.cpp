@@ -228,4 +228,6 @@ void Engine::answer_secret(std::uint64_t number, Result<std::string> value) {
   });
 }
 
+std::vector<std::pair<std::string, std::string>> versions() { return {{"libcurl", http::curl_version_text()}}; }
+
 }  // namespace orchestra::engine

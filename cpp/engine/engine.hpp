@@ -83,4 +83,7 @@ class Engine {
   std::unique_ptr<State> state_;
 };
 
+// Names and versions of the libraries that the core runs on.
+std::vector<std::pair<std::string, std::string>> versions();
+
 }  // namespace orchestra::engine

@@ -333,4 +333,11 @@ void CurlExchange::recycle(std::unique_ptr<CurlTransfer> transfer) {
   if (origin.idle.size() < kIdleTransfers && transfer->easy() != nullptr) origin.idle.push_back(std::move(transfer));
 }
 
+std::string curl_version_text() {
+  const curl_version_info_data* info = curl_version_info(CURLVERSION_NOW);
+  std::string text = info->version;
+  if (info->ssl_version != nullptr) text += std::string(" (") + info->ssl_version + ")";
+  return text;
+}
+
 }  // namespace orchestra::http

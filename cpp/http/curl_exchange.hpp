@@ -87,4 +87,7 @@ class CurlExchange final : public runtime::Exchange, private runtime::Watcher {
   runtime::Timer proceed_timer_;
 };
 
+// The version of libcurl and of the TLS library that it uses, such as "7.88.1 (OpenSSL/3.0.22)".
+std::string curl_version_text();
+
 }  // namespace orchestra::http

@@ -123,7 +123,9 @@ class _Run:
     def accept(self, tickets: list[int]) -> None:
         """Puts the rows that have ended in their place."""
         for ticket in tickets:
-            row = self.open.pop(ticket)
+            row = self.open.get(ticket)
+            if row is None:
+                continue
             assert row.handle is not None
             outcome = row.handle.outcome()
             assert outcome is not None
@@ -133,10 +135,15 @@ class _Run:
                 if isinstance(error, Cancelled):
                     self.stopped = True  # the engine was closed
                 self._end(row.index, error)
-                continue
-            if self.resume is not None and row.key is not None:
-                self.resume.add(row.key, outcome.dump())
-            self._end(row.index, reply)
+            else:
+                if self.resume is not None and row.key is not None:
+                    self.resume.add(row.key, outcome.dump())
+                self._end(row.index, reply)
+            self.open.pop(ticket, None)
+
+    def ended(self) -> list[int]:
+        """Open rows that have ended: an interrupt may have lost their tickets on the way here."""
+        return [index for index, row in self.open.items() if row.handle is not None and row.handle.outcome() is not None]
 
     def _end(self, index: int, result: Reply | OrchestraError) -> None:
         self.results[index] = result
@@ -213,6 +220,7 @@ def run(
         except KeyboardInterrupt:  # the first one stops; a second one, below, is raised
             state.drop_unbegun()
             state.stop()
+            state.accept(state.ended())
             while state.open:
                 state.accept(state.queue.wait())
         return state.batch()

@@ -12,6 +12,8 @@ from .reply import Delta, Reply
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+__all__ = ["DecodedStream", "decode_reply", "decode_stream", "protocols"]
+
 
 def decode_reply(
     protocol: str, body: bytes | str, *, status: int = 200, headers: Mapping[str, str] | None = None

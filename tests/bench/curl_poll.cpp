@@ -39,9 +39,15 @@ std::string request_body(bool stream) {
          question + R"("}],"temperature":0.2,"max_tokens":256)" + (stream ? R"(,"stream":true})" : "}");
 }
 
+// With memmem, which takes longer here than curl does: figures stay comparable with those of earlier measurements.
 std::size_t count_events(std::string_view text) {
   std::size_t count = 0;
-  for (std::size_t at = text.find("\n\n"); at != std::string_view::npos; at = text.find("\n\n", at + 2)) ++count;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  while ((at = static_cast<const char*>(memmem(at, static_cast<std::size_t>(end - at), "\n\n", 2))) != nullptr) {
+    ++count;
+    at += 2;
+  }
   return count;
 }
 
@@ -106,7 +112,8 @@ class Client {
 
   // At least `least` calls, then more until the time is over; returns when the last one has ended.
   void run(int least, double seconds) {
-    const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    const auto until =
+        Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     int begun = 0;
     int open = 0;
     const auto begin = [&](Call& call) {
@@ -138,9 +145,7 @@ class Client {
     }
   }
 
-  bool last_answer_holds(std::string_view text) const {
-    return calls_.front()->body.find(text) != std::string::npos;
-  }
+  bool last_answer_holds(std::string_view text) const { return calls_.front()->body.find(text) != std::string::npos; }
 
   void forget_figures() {
     latencies_.clear();
@@ -204,7 +209,8 @@ int main(int count, char** arguments) {
     Client client(options);
     client.run(20 + 2 * options.concurrency, 0);
     if (client.errors() > 0 ||
-        !client.last_answer_holds(options.stream_events > 0 ? " piece000" : R"(An orchestra tunes before it plays.\n)")) {
+        !client.last_answer_holds(options.stream_events > 0 ? " piece000"
+                                                            : R"(An orchestra tunes before it plays.\n)")) {
       std::fprintf(stderr, "bench_curl_poll: the upstream answers something else\n");
       return 1;
     }

@@ -1,6 +1,6 @@
-// The upstream of the benchmarks: a chat-completions server on loopback that answers every POST with the same 12 headers
-// and 1.1 kB, or, where the body asks for a stream, with numbered events. One thread, one epoll, no library: it has to
-// cost far less than the clients it is asked by.
+// The upstream of the benchmarks: a chat-completions server on loopback that answers every POST with the same 12
+// headers and 1.1 kB, or, where the body asks for a stream, with numbered events. One thread, one epoll, no library: it
+// has to cost far less than the clients it is asked by.
 //
 //   bench_mock [--port 0] [--delay-ms 0] [--events 200] [--events-per-write 0 (all)] [--gap-us 0] [--until-stdin-ends]
 //
@@ -44,7 +44,7 @@ struct Options {
 };
 
 constexpr std::string_view kSentence = R"(An orchestra tunes before it plays.\n)";
-constexpr int kSentences = 11;
+constexpr int kSentences = 13;
 
 // With Content-Type and the length (or the transfer encoding) these make the 12 headers of an answer.
 constexpr std::string_view kHeaders =
@@ -104,7 +104,8 @@ std::string delta(std::string_view content, std::string_view finish) {
 
 // Role, `events` numbered pieces, finish, usage, the end. Numbered, since some clients take equal pieces for a loop.
 Parts stream_answer(const Options& options) {
-  std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n";
+  std::string head =
+      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n";
   head.append(kHeaders).append(delta(R"("role":"assistant","content":"","refusal":null)", "null"));
   Parts parts;
   std::string part = head;
@@ -143,7 +144,10 @@ struct Timer {
 class Mock {
  public:
   explicit Mock(const Options& options)
-      : options_(options), plain_{plain_answer()}, stream_(stream_answer(options)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
+      : options_(options),
+        plain_{plain_answer()},
+        stream_(stream_answer(options)),
+        epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
 
   bool listen() {
     rlimit limit{};
@@ -182,7 +186,8 @@ class Mock {
           return;
         } else if (Connection* connection = find(fd)) {
           if ((ready[i].events & EPOLLOUT) != 0) advance(*connection);
-          if (connection->fd >= 0 && (ready[i].events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0) receive(*connection);
+          if (connection->fd >= 0 && (ready[i].events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0)
+            receive(*connection);
         }
       }
       fire_timers();
@@ -199,8 +204,9 @@ class Mock {
 
   Connection* find(int fd) {
     const auto index = static_cast<std::size_t>(fd);
-    return index < connections_.size() && connections_[index] && connections_[index]->fd >= 0 ? connections_[index].get()
-                                                                                             : nullptr;
+    return index < connections_.size() && connections_[index] && connections_[index]->fd >= 0
+               ? connections_[index].get()
+               : nullptr;
   }
 
   void accept_all() {

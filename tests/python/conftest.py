@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from orchestra import Engine
+from orchestra.testing import FakeProviders
 from orchestra.testing.local_model import LocalModel, missing
 
 
@@ -57,3 +60,35 @@ def local_model() -> Iterator[LocalModel]:
 def locked_local_model() -> Iterator[LocalModel]:
     """A second server, which wants the key `sk-local`."""
     yield from _running(LocalModel(api_key="sk-local", slots=1, context=512))
+
+
+@pytest.fixture(params=["openai-chat", "anthropic-messages"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeProviders]:
+    """Both protocols, nothing wrong unless it is scripted."""
+    with FakeProviders(["openai-chat", "anthropic-messages"]) as providers:
+        yield providers
+
+
+@pytest.fixture
+def engine(fake: FakeProviders) -> Iterator[Engine]:
+    with fake.engine() as made:
+        yield made
+        made.close(0)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], None]:
+    """Waits for what another thread or machine does, and fails when it does not within seconds."""
+
+    def wait(is_so: Callable[[], object]) -> None:
+        end = time.monotonic() + 10
+        while not is_so():
+            assert time.monotonic() < end, "it did not come to pass"
+            os.sched_yield()
+
+    return wait

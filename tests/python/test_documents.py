@@ -60,7 +60,8 @@ def test_every_python_block_runs(path: Path, providers: FakeProviders, capsys: p
         engine.close()
     if path.name == "README.md":
         printed = capsys.readouterr().out
-        for expected in ("scatters blue light", "one, two, three", "100 answers, 0 errors", "Yes, take one.", "Stalker 1979"):
+        answers = ("scatters blue light", "one, two, three", "100 answers, 0 errors", "Yes, take one.", "Stalker 1979")
+        for expected in answers:
             assert expected in printed
 
 
@@ -70,8 +71,9 @@ def test_the_commands_of_the_readme_run(providers: FakeProviders, tmp_path: Path
         for line in code.splitlines():
             command = shlex.split(line, comments=True)
             if command[:1] == ["orchestra"]:
+                words = [sys.executable, "-m", *command]
                 done = subprocess.run(
-                    [sys.executable, "-m", *command], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=60
+                    words, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=60
                 )
                 assert done.returncode == 0, done.stderr
                 assert done.stdout.strip(), line

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from orchestra import OrchestraError, Reply, wire
+from orchestra import OrchestraError, Reply, ToolCall, wire
 
 PROTOCOLS = ("openai-chat", "anthropic-messages")
 
@@ -75,6 +75,10 @@ def decode(record: Record, chunks: Iterator[bytes]) -> Reply:
     return reply
 
 
+def _arguments(call: ToolCall) -> Any:
+    return call.arguments_json if call.arguments is None else call.arguments
+
+
 def result(record: Record, chunks: Iterator[bytes]) -> dict[str, Any]:
     """In the shape that the comparison wants: the provider's own words and counts."""
     try:
@@ -88,9 +92,7 @@ def result(record: Record, chunks: Iterator[bytes]) -> dict[str, Any]:
         "text": reply.text,
         "reasoning": reply.reasoning,
         "refusal": reply.refusal,
-        "tool_calls": [
-            {"id": call.id, "name": call.name, "arguments": call.arguments_json} for call in reply.tool_calls
-        ],
+        "tool_calls": [{"id": call.id, "name": call.name, "arguments": _arguments(call)} for call in reply.tool_calls],
         "finish": reply.finish_reason_raw,
         "usage": {"input": counts.get(read), "output": counts.get(generated)},
     }

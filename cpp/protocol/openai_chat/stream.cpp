@@ -74,6 +74,7 @@ class Stream final : public SseStream {
   Status fold_calls(ChoiceState& state, Value calls, std::vector<Delta>& deltas);
   static std::size_t find_call(const ChoiceState& state, Value call);
   static void fold_logprobs(ChoiceState& state, Value logprobs);
+  static void fold_rest(RawObject& rest, Value value);
   void write_choice(Writer& writer, const ChoiceState& state) const;
   static void write_call(Writer& writer, const Call& call);
 
@@ -95,48 +96,84 @@ ChoiceState& Stream::choice(std::int64_t index) {
 }
 
 Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& deltas) {
-  if (event["error"] || name == "error") return error_of_object(event, kErrorPaths);
-  if (event["object"].is("error")) return error_of_object(event, kErrorPaths);
   std::string scratch;
+  Value error, object, choices, groq;
   for (auto [key, value] : event.members()) {
     const std::string_view member = member_name(key, scratch);
-    if (member == "choices" || (member == "usage" && !value.is_object())) continue;
-    top_.set(member, member == "object" ? std::string_view(R"("chat.completion")") : value.raw());
-    if (member == "usage") usage_ = read_usage(value);
-    if (member == "service_tier" && value.is_string()) service_tier_ = value.string_or();
+    if (member == "choices") {
+      choices = value;
+    } else if (member == "object") {
+      object = value;
+    } else if (member == "usage") {
+      if (!value.is_object()) continue;
+      usage_ = read_usage(value);
+      top_.set(member, value.raw());
+    } else {
+      if (member == "error") error = value;
+      if (member == "x_groq") groq = value;
+      if (member == "service_tier" && value.is_string()) service_tier_ = value.string_or();
+      top_.set(member, value.raw());
+    }
   }
-  if (const Value usage = event["x_groq"]["usage"]; usage.is_object() && usage_.raw.empty()) usage_ = read_usage(usage);
+  if (error || name == "error" || object.is("error")) return error_of_object(event, kErrorPaths);
+  if (object.exists()) top_.set("object", R"("chat.completion")");
+  if (const Value usage = groq["usage"]; usage.is_object() && usage_.raw.empty()) usage_ = read_usage(usage);
   if (Status status = hold(top_.take_growth()); !status) return status;
-  for (Value value : event["choices"].elements()) {
+  for (Value value : choices.elements()) {
     if (Status status = fold_choice(value, deltas); !status) return status;
   }
   return Done{};
 }
 
 Status Stream::fold_choice(Value value, std::vector<Delta>& deltas) {
-  if (value["error"].is_object() && value["error"]["message"]) return error_of_object(value, kErrorPaths);
+  std::string scratch;
+  Value error, position, delta, message, finish, logprobs;
+  bool has_rest = false;
+  for (auto [key, member] : value.members()) {
+    const std::string_view name = member_name(key, scratch);
+    if (name == "index") {
+      position = member;
+    } else if (name == "delta") {
+      delta = member;
+    } else if (name == "message") {
+      message = member;
+    } else if (name == "finish_reason") {
+      finish = member;
+    } else if (name == "logprobs") {
+      logprobs = member;
+    } else {
+      if (name == "error") error = member;
+      has_rest = true;
+    }
+  }
+  if (error.is_object() && error["message"]) return error_of_object(value, kErrorPaths);
   constexpr std::int64_t kMostChoices = 1024;
-  const std::int64_t index = value["index"].integer().value_or(0);
-  if (index < 0 || index >= kMostChoices)
+  const std::int64_t index = position.integer().value_or(0);
+  if (index < 0 || index >= kMostChoices) {
     return protocol_error("a choice of the stream has the index " + std::to_string(index));
+  }
   ChoiceState& state = choice(index);
   // Perplexity sends the whole message so far beside each delta; a server that only pretends to stream, that alone.
-  const bool whole = !value["delta"].is_object() && state.content.json.empty() && state.calls.empty();
-  if (Status status = fold_delta(state, value[whole ? "message" : "delta"], deltas); !status) return status;
+  const bool whole = !delta.is_object() && state.content.json.empty() && state.calls.empty();
+  if (Status status = fold_delta(state, whole ? message : delta, deltas); !status) return status;
+  if (finish) {
+    state.finish_reason = finish.raw();
+    state.finish_word = finish.string_or();
+  }
+  fold_logprobs(state, logprobs);
+  if (has_rest) fold_rest(state.rest, value);
+  return hold(state.rest.take_growth() + logprobs.raw().size());
+}
+
+// What nobody knows of a choice.
+void Stream::fold_rest(RawObject& rest, Value value) {
   std::string scratch;
   for (auto [key, member] : value.members()) {
     const std::string_view name = member_name(key, scratch);
-    if (name == "finish_reason") {
-      if (!member) continue;
-      state.finish_reason = member.raw();
-      state.finish_word = member.string_or();
-    } else if (name == "logprobs") {
-      fold_logprobs(state, member);
-    } else if (name != "index" && name != "delta" && name != "message") {
-      state.rest.set(name, member.raw());
-    }
+    const bool known =
+        name == "index" || name == "delta" || name == "message" || name == "finish_reason" || name == "logprobs";
+    if (!known) rest.set(name, member.raw());
   }
-  return hold(state.rest.take_growth() + value["logprobs"].raw().size());
 }
 
 Status Stream::fold_delta(ChoiceState& state, Value delta, std::vector<Delta>& deltas) {

@@ -11,6 +11,7 @@ namespace {
 using chat::ErrorKind;
 using chat::Finish;
 using testing::decode;
+using testing::Decoded;
 using ::testing::ElementsAre;
 using testing::events;
 using ::testing::HasSubstr;
@@ -166,7 +167,8 @@ std::vector<std::string> call_ids(const std::vector<std::string>& entries) {
   for (const std::string& entry : entries) data.push_back(chunk(R"({"tool_calls":[)" + entry + "]}"));
   data.push_back(chunk("{}", R"("tool_calls")"));
   std::vector<std::string> out;
-  for (const auto& call : decode(format(), stream(format(), events(data)).plain_body).choices[0].tool_calls) {
+  const Decoded decoded = decode(format(), stream(format(), events(data)).plain_body);
+  for (const auto& call : decoded.choices[0].tool_calls) {
     out.push_back(call.id + call.arguments);
   }
   return out;
