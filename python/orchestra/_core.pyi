@@ -220,6 +220,9 @@ class Core:
     def answer_secret(self, number: int, value: str | None, problem: str = "") -> None: ...
     def abandon(self) -> None: ...
 
+def versions() -> dict[str, str]:
+    """Versions of the libraries below the core."""
+
 def waiting_threads() -> int:
     """Threads that wait for the core without the GIL."""
 
