@@ -229,11 +229,18 @@ void Call::begin_attempt() {
 
   runtime::ExchangeRequest request;
   request.origin = link.origin;
-  request.target = link.path_prefix + encoded_.path;
+  request.target = link.path_prefix;
+  if (link.deployment_paths) request.target += "/openai/deployments/" + target().wire_model;
+  request.target += encoded_.path + link.query;
   request.headers = encoded_.headers;
   std::size_t next_secret = 0;
   if (link.key) {
-    for (auto& [name, value] : format().credentials(secrets_[next_secret++])) request.headers.emplace_back(name, value);
+    const std::string& key = secrets_[next_secret++];
+    if (link.key_header.empty()) {
+      for (auto& [name, value] : format().credentials(key)) request.headers.emplace_back(name, value);
+    } else {
+      request.headers.emplace_back(link.key_header, key);
+    }
   }
   for (const auto& header : link.headers) {
     const auto* text = std::get_if<std::string>(&header.value);

@@ -32,6 +32,9 @@ struct Link {
   std::string path_prefix;
   std::vector<ProviderHeader> headers;
   std::optional<SecretHandle> key;
+  std::string key_header;         // carries the key as it is; "": as the format says
+  bool deployment_paths = false;  // Azure: the model's name stands in the path, /openai/deployments/NAME
+  std::string query;              // after the path, "?" included
 };
 
 struct Target {

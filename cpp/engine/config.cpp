@@ -178,6 +178,7 @@ class ProviderReader {
     const auto handle = read_secret(value);
     if (!handle) return fields_.fail("api_key", "must be the number of a secret");
     link_->key = count_secret(*handle);
+    if (provider_->dialect == "azure") link_->key_header = "api-key";
   }
 
   void read_headers() {
@@ -230,6 +231,12 @@ class ProviderReader {
       if (!known) return fields_.fail(unknown_option(name));
       const std::optional<std::string> plain = text.string();
       if (!plain || plain->empty()) return fields_.fail(name, "must be a string");
+      if (name == "api_version") {
+        if (!std::ranges::all_of(*plain, is_token_char)) return fields_.fail(name, "must be a version such as 2024-10-21");
+        // The addresses of before Azure's /openai/v1, which has no versions.
+        link_->deployment_paths = true;
+        link_->query = "?api-version=" + *plain;
+      }
       provider_->options.emplace_back(name, *plain);
     }
     std::ranges::sort(provider_->options);

@@ -104,6 +104,7 @@ Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& delt
       choices = value;
     } else if (member == "object") {
       object = value;
+      top_.set(member, R"("chat.completion")");
     } else if (member == "usage") {
       if (!value.is_object()) continue;
       usage_ = read_usage(value);
@@ -116,7 +117,6 @@ Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& delt
     }
   }
   if (error || name == "error" || object.is("error")) return error_of_object(event, kErrorPaths);
-  if (object.exists()) top_.set("object", R"("chat.completion")");
   if (const Value usage = groq["usage"]; usage.is_object() && usage_.raw.empty()) usage_ = read_usage(usage);
   if (Status status = hold(top_.take_growth()); !status) return status;
   for (Value value : choices.elements()) {

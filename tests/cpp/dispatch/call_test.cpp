@@ -39,6 +39,23 @@ TEST(Call, streams_deltas_in_order_whatever_the_cutting) {
   }
 }
 
+TEST(Call, sends_the_key_and_the_model_where_the_provider_wants_them) {
+  World world;
+  Target target = world.target("gpt-x");
+  auto link = std::make_shared<Link>(*target.link);
+  link->path_prefix.clear();
+  link->key_header = "api-key";
+  link->deployment_paths = true;
+  link->query = "?api-version=2024-10-21";
+  target.link = link;
+  world.start(world.spec({target}));
+  ASSERT_FALSE(world.finish().error);
+  const auto& request = world.exchange.records()[0].request;
+  EXPECT_EQ(request.target, "/openai/deployments/gpt-x/chat/completions?api-version=2024-10-21");
+  EXPECT_EQ(protocol::header(request.headers, "api-key"), "sk-secret-1");
+  EXPECT_EQ(protocol::header(request.headers, "authorization"), "");
+}
+
 // ---- deadlines
 
 struct Silence {
