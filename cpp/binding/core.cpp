@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -31,13 +32,13 @@ namespace {
 constexpr double kSignalCheck = 0.02;
 constexpr double kLongWait = 3600;
 
+// Asked each time: a thread that forks is the main one of the child.
 bool is_main_thread() {
 #ifdef __linux__
-  thread_local const bool answer = ::syscall(SYS_gettid) == ::getpid();
+  return ::syscall(SYS_gettid) == ::getpid();
 #else
-  thread_local const bool answer = pthread_main_np() != 0;
+  return pthread_main_np() != 0;
 #endif
-  return answer;
 }
 
 // Threads that wait without the GIL. At the interpreter's end they are given time to come back: see waiters().
@@ -69,7 +70,7 @@ std::vector<std::uint64_t> wait(Queue& queue, std::optional<double> seconds) {
   }
 }
 
-engine::Secrets read_secrets(const py::sequence& values) {
+engine::Secrets read_secrets(const py::sequence& values, const engine::Config& config) {
   engine::Secrets secrets;
   for (const py::handle value : values) {
     if (value.is_none()) {
@@ -78,6 +79,8 @@ engine::Secrets read_secrets(const py::sequence& values) {
       secrets.push_back({.dynamic = false, .value = value.cast<std::string>()});
     }
   }
+  if (config.secret_count > secrets.size())
+    throw py::value_error("the configuration names a secret that was not given");
   return secrets;
 }
 
@@ -100,21 +103,35 @@ class Core {
     engine::Settings settings;
     settings.config = read_config(config);
     settings.default_providers = default_providers;
-    engine_ = std::make_shared<engine::Engine>(std::move(settings), read_secrets(secrets));
+    engine_ = std::make_shared<engine::Engine>(std::move(settings), read_secrets(secrets, *settings.config));
   }
 
   std::uint64_t update(const py::dict& config, const py::sequence& secrets, bool default_providers) {
-    return engine_->update(read_config(config), default_providers, read_secrets(secrets));
+    auto read = read_config(config);
+    auto values = read_secrets(secrets, *read);
+    return engine_->update(std::move(read), default_providers, std::move(values));
+  }
+
+  // Everything but the start: a program that is interrupted between the two has a handle and no call that runs.
+  std::shared_ptr<Handle> prepare(const py::dict& call, const std::shared_ptr<Queue>& queue, std::uint64_t ticket,
+                                  bool stream) {
+    std::string json = json_of(call, chat::ErrorKind::InvalidRequest);
+    const py::gil_scoped_release unlocked;
+    auto handle = std::make_shared<Handle>(engine_, queue, ticket);
+    handle->prepare(value_or_throw(engine_->prepare(std::move(json), stream, handle)));
+    return handle;
   }
 
   std::shared_ptr<Handle> submit(const py::dict& call, const std::shared_ptr<Queue>& queue, std::uint64_t ticket,
                                  bool stream) {
-    std::string json = json_of(call, chat::ErrorKind::InvalidRequest);
-    const py::gil_scoped_release unlocked;
-    auto handle = std::make_shared<Handle>(engine_, queue, ticket);
-    auto prepared = value_or_throw(engine_->prepare(std::move(json), stream, handle));
-    if (!handle->start(std::move(prepared))) throw std::runtime_error("the engine is closed");
+    auto handle = prepare(call, queue, ticket, stream);
+    start(*handle);
     return handle;
+  }
+
+  static void start(Handle& handle) {
+    const py::gil_scoped_release unlocked;
+    if (!handle.start()) throw std::runtime_error("the engine is closed");
   }
 
   // submit() and wait in one step.
@@ -131,8 +148,18 @@ class Core {
   }
 
   void close(double seconds) {
+    const auto engine = engine_;
+    for (double left = seconds; left > 0;) {  // in slices, so that Ctrl-C ends the wait
+      const double slice = std::min(left, is_main_thread() ? kSignalCheck : left);
+      {
+        const py::gil_scoped_release unlocked;
+        if (engine->refuse_calls(slice)) break;
+      }
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      left -= slice;
+    }
     const py::gil_scoped_release unlocked;
-    engine_->close(seconds);
+    engine->close(0);
   }
 
   [[nodiscard]] bool is_closed() const { return engine_->is_closed(); }
@@ -182,7 +209,10 @@ class Core {
   }
 
   // Gives the engine up without ending it: for a forked child, where its thread does not exist.
-  void abandon() { new std::shared_ptr<engine::Engine>(std::move(engine_)); }
+  void abandon() {
+    if (engine_) new std::shared_ptr<engine::Engine>(std::move(engine_));
+    waiting_threads = 0;  // the threads that waited are the parent's
+  }
 
  private:
   std::shared_ptr<engine::Engine> engine_;
@@ -200,6 +230,7 @@ void bind_core(py::module_& module) {
   py::class_<Handle, std::shared_ptr<Handle>>(module, "Handle", "One call that runs.")
       .def_property_readonly("ticket", &Handle::ticket)
       .def("cancel", &Handle::cancel, py::arg("why"), py::call_guard<py::gil_scoped_release>())
+      .def("start", &Core::start)
       .def("take_deltas", &Handle::take_deltas)
       .def("outcome",
            [](Handle& handle) -> std::optional<ReplyView> {
@@ -207,19 +238,24 @@ void bind_core(py::module_& module) {
              if (!outcome) return std::nullopt;
              return ReplyView(std::move(outcome));
            })
+      // What has come so far; of an ended call its outcome, whether its deltas were taken or not.
       .def("partial", [](Handle& handle) {
         dispatch::Partial partial;
+        std::shared_ptr<engine::Outcome> ended;
         {
           const py::gil_scoped_release unlocked;
-          partial = handle.partial();
+          ended = handle.ended();
+          if (!ended) partial = handle.partial();
+          if (!ended && partial.format == nullptr) ended = handle.ended();
         }
-        return ReplyView(outcome_of_partial(partial));
+        return ReplyView(ended ? ended : outcome_of_partial(partial));
       });
 
   py::class_<Core>(module, "Core", "The engine of the core.")
       .def(py::init<const py::dict&, const py::sequence&, bool>(), py::arg("config"), py::arg("secrets"),
            py::arg("default_providers"))
       .def("update", &Core::update, py::arg("config"), py::arg("secrets"), py::arg("default_providers"))
+      .def("prepare", &Core::prepare, py::arg("call"), py::arg("queue"), py::arg("ticket"), py::arg("stream") = false)
       .def("submit", &Core::submit, py::arg("call"), py::arg("queue"), py::arg("ticket"), py::arg("stream") = false)
       .def("chat", &Core::chat, py::arg("call"))
       .def("close", &Core::close, py::arg("seconds"))

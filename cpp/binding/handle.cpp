@@ -3,7 +3,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace orchestra::binding {
@@ -25,7 +27,11 @@ void Queue::push(std::uint64_t ticket) {
 
 int Queue::descriptor() {
   const std::lock_guard lock(mutex_);
-  if (descriptor_ < 0) descriptor_ = ::eventfd(tickets_.empty() ? 0 : 1, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (descriptor_ < 0) {
+    descriptor_ = ::eventfd(tickets_.empty() ? 0 : 1, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (descriptor_ < 0)
+      throw std::system_error(errno, std::generic_category(), "no file descriptor for an event loop");
+  }
   return descriptor_;
 }
 
@@ -44,12 +50,15 @@ std::vector<std::uint64_t> Queue::wait(double seconds) {
   return std::exchange(tickets_, {});
 }
 
-bool Handle::start(std::shared_ptr<engine::Call> call) {
+bool Handle::start() {
+  std::shared_ptr<engine::Call> call;
   {
     const std::lock_guard lock(mutex_);
-    call_ = call;
+    call = call_;
+    started_ = call != nullptr;
   }
-  if (const auto engine = engine_.lock(); engine && engine->start(call)) return true;
+  const auto engine = engine_.lock();
+  if (call && engine && engine->start(call)) return true;
   const std::lock_guard lock(mutex_);
   call_.reset();
   return false;
@@ -59,6 +68,7 @@ void Handle::cancel(std::string why) {
   std::shared_ptr<engine::Call> call;
   {
     const std::lock_guard lock(mutex_);
+    if (!started_) call_.reset();  // the call holds this handle
     call = call_;
   }
   const auto engine = engine_.lock();
@@ -84,6 +94,11 @@ std::vector<chat::Delta> Handle::take_deltas() {
 std::shared_ptr<engine::Outcome> Handle::outcome() {
   const std::lock_guard lock(mutex_);
   return deltas_.empty() ? outcome_ : nullptr;
+}
+
+std::shared_ptr<engine::Outcome> Handle::ended() {
+  const std::lock_guard lock(mutex_);
+  return outcome_;
 }
 
 dispatch::Partial Handle::partial() {

@@ -46,14 +46,18 @@ class Handle final : public dispatch::Listener {
   Handle(const std::shared_ptr<engine::Engine>& engine, std::shared_ptr<Queue> queue, std::uint64_t ticket)
       : engine_(engine), queue_(std::move(queue)), ticket_(ticket) {}
 
-  // Fails with RuntimeError's meaning (false) when the engine is closed.
-  bool start(std::shared_ptr<engine::Call> call);
+  // The call that start() starts. REQUIRES: once.
+  void prepare(std::shared_ptr<engine::Call> call) { call_ = std::move(call); }
+  // False, and nothing happens, when the engine is closed.
+  bool start();
   void cancel(std::string why);
 
   // Deltas since the last time; reading goes on when it was paused.
   std::vector<chat::Delta> take_deltas();
   // The outcome, once all deltas are taken; nullptr before.
   std::shared_ptr<engine::Outcome> outcome();
+  // The outcome as soon as there is one.
+  std::shared_ptr<engine::Outcome> ended();
   [[nodiscard]] dispatch::Partial partial();
   [[nodiscard]] std::uint64_t ticket() const { return ticket_; }
 
@@ -73,6 +77,7 @@ class Handle final : public dispatch::Listener {
   const std::uint64_t ticket_;
   std::mutex mutex_;
   std::shared_ptr<engine::Call> call_;  // until it has ended
+  bool started_ = false;
   std::vector<chat::Delta> deltas_;
   std::size_t buffered_ = 0;
   bool paused_ = false;

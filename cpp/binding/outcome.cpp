@@ -54,6 +54,9 @@ std::shared_ptr<Outcome> outcome_of_partial(const dispatch::Partial& partial) {
   auto outcome = std::make_shared<Outcome>();
   outcome->format = partial.format;
   outcome->decode = partial.options;
+  outcome->model = partial.model;
+  outcome->provider = partial.provider;
+  outcome->cost = spend::unknown();  // until the attempt has ended
   auto document = std::make_unique<json::Document>();
   if (partial.format != nullptr && !partial.body.empty() && !document->parse_copy(partial.body)) {
     if (auto summary = partial.format->summarize(document->root(), partial.options))

@@ -74,7 +74,10 @@ class StreamReader {
   // Deltas that came before an error in the same bytes are not lost: take them, then raise.
   std::vector<chat::Delta> take_kept() { return std::exchange(kept_, {}); }
 
-  ReplyView reply() { return ReplyView(outcome_of_body(format_, {}, status_, headers_, decoder_->plain_body())); }
+  ReplyView reply() {
+    if (!decoder_) throw std::runtime_error("there is no reply: the answer was an error");
+    return ReplyView(outcome_of_body(format_, {}, status_, headers_, decoder_->plain_body()));
+  }
   ReplyView partial() {
     return ReplyView(outcome_of_partial({&format_, {}, decoder_ ? decoder_->plain_body() : std::string()}));
   }

@@ -3,6 +3,9 @@
 #include <strings.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -45,14 +48,33 @@ bool comes_as_stream(bool asked, const runtime::HeaderList& headers) {
   return asked ? !has_media_type(headers, "application/json") : has_media_type(headers, "text/event-stream");
 }
 
+// Percent-encodes what may not stand in one segment of a path (RFC 3986, section 3.3).
+std::string path_segment(std::string_view text) {
+  constexpr std::string_view kPlain = "-._~!$&'()*+,;=:@";
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string segment;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x80 && std::isalnum(byte) != 0) || kPlain.find(c) != std::string_view::npos) {
+      segment += c;
+    } else {
+      segment += '%';
+      segment += kHex[byte >> 4];
+      segment += kHex[byte & 15];
+    }
+  }
+  return segment;
+}
+
+std::string shortest(double value) {
+  std::array<char, 32> buffer{};
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  return {buffer.data(), end};
+}
+
 Error deadline(std::string phase, double seconds) {
-  Error error = chat::make_error(ErrorKind::DeadlineExceeded, "no answer in time: the " + phase + " timeout of " +
-                                                                  std::to_string(seconds) + " s is up");
-  // std::to_string writes six decimals; cut the zeros.
-  const std::size_t dot = error.message.find('.', error.message.find("timeout of "));
-  std::size_t last = error.message.find(" s is up") - 1;
-  while (error.message[last] == '0') error.message.erase(last--, 1);
-  if (last == dot) error.message.erase(last, 1);
+  Error error = chat::make_error(ErrorKind::DeadlineExceeded,
+                                 "no answer in time: the " + phase + " timeout of " + shortest(seconds) + " s is up");
   error.retryable = phase != "total";
   error.phase = std::move(phase);
   return error;
@@ -144,16 +166,16 @@ runtime::Task Call::run([[maybe_unused]] std::shared_ptr<Call> self) {  // `self
 
     ask_for_secrets();
     while (!secrets_are_here() && !is_stopped()) co_await *wake_;
-    if (secret_error_) {
-      error = std::move(secret_error_);
-      break;
-    }
     if (is_stopped()) {
       error = stop_error();
       break;
     }
-
     begin_attempt();
+    if (secret_error_) {
+      fault_ = std::move(secret_error_);
+    } else {
+      send();
+    }
     while (!attempt_is_over()) co_await *wake_;
     end_attempt();
     error = judge();
@@ -211,7 +233,6 @@ void Call::ask_for_secrets() {
 }
 
 void Call::begin_attempt() {
-  const Link& link = *target().link;
   ++tries_;
   ++tries_of_target_;
   attempt_started_ = environment_->loop.now();
@@ -226,11 +247,15 @@ void Call::begin_attempt() {
   delivered_bytes_ = 0;
   fault_.reset();
   end_.reset();
+  has_marker_ = false;
+}
 
+void Call::send() {
+  const Link& link = *target().link;
   runtime::ExchangeRequest request;
   request.origin = link.origin;
   request.target = link.path_prefix;
-  if (link.deployment_paths) request.target += "/openai/deployments/" + target().wire_model;
+  if (link.deployment_paths) request.target += "/openai/deployments/" + path_segment(target().wire_model);
   request.target += encoded_.path + link.query;
   request.headers = encoded_.headers;
   std::size_t next_secret = 0;
@@ -330,9 +355,11 @@ void Call::on_bytes(std::span<char> bytes) {
     enter(Phase::Idle, spec_.timeout.idle);
   }
   if (decoder_->is_done()) {
-    enter(Phase::Finishing, kGraceAfterMarker);
-  } else if (decoder_->is_finished() && phase_ != Phase::Finishing) {
-    enter(Phase::Finishing, kGraceAfterFinish);
+    if (!std::exchange(has_marker_, true)) enter(Phase::Finishing, kGraceAfterMarker);
+  } else if (decoder_->is_finished()) {
+    if (phase_ != Phase::Finishing) enter(Phase::Finishing, kGraceAfterFinish);
+  } else if (phase_ == Phase::Finishing) {  // another of n choices began
+    enter(Phase::Idle, spec_.timeout.idle);
   }
 }
 
@@ -506,7 +533,6 @@ Call::Next Call::decide(const Error& error) {
     case ErrorKind::InvalidRequest:
     case ErrorKind::ContentFiltered:
     case ErrorKind::Unsupported:
-    case ErrorKind::Config:
     case ErrorKind::Cancelled: return Next::GiveUp;
     default: break;
   }
@@ -576,6 +602,8 @@ void Call::clean(Error& error) const {
 Partial Call::partial() const {
   Partial partial;
   partial.format = &format();
+  partial.model = target().model;
+  partial.provider = target().link->provider;
   partial.options.forced_tool = encoded_.forced_tool;
   if (decoder_) partial.body = decoder_->plain_body();
   return partial;
@@ -602,7 +630,6 @@ void Call::finish(std::optional<Error> error) {
   for (auto& header : outcome_->headers) header.second = cleaned(std::move(header.second));
   outcome_->latency = runtime::to_seconds(now - spec_.submitted);
   if (first_content_) outcome_->time_to_first_token = runtime::to_seconds(*first_content_ - spec_.submitted);
-  decoder_.reset();
   auto& running = environment_->running_;
   running[place_] = running.back();
   running[place_]->place_ = place_;

@@ -127,6 +127,7 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   void ask_for_secrets();
   [[nodiscard]] bool secrets_are_here() const { return secrets_missing_ == 0 || secret_error_.has_value(); }
   void begin_attempt();
+  void send();
   [[nodiscard]] bool attempt_is_over() const;
   void end_attempt();
   std::optional<chat::Error> judge();
@@ -191,6 +192,7 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   std::optional<runtime::TimePoint> first_content_;
   bool connected_ = false;
   bool paused_ = false;
+  bool has_marker_ = false;  // of a stream: its terminal marker came
   int status_ = 0;
   runtime::HeaderList headers_;
   std::string body_;

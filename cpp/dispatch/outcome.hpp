@@ -35,6 +35,8 @@ struct Partial {
   const protocol::Format* format = nullptr;
   protocol::DecodeOptions options;
   std::string body;
+  std::string model;
+  std::string provider;
 };
 
 struct Outcome {

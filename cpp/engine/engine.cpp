@@ -1,6 +1,8 @@
 #include "engine/engine.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <future>
@@ -26,6 +28,7 @@ struct Engine::State final : dispatch::SecretSource {
   std::shared_ptr<const Settings> settings;
   Secrets secrets;
   bool closed = false;
+  bool ending = false;  // somebody joins the thread
 
   // The thread and what lives on it; made by the first call.
   std::unique_ptr<runtime::EventLoop> loop;
@@ -60,7 +63,12 @@ Engine::~Engine() { close(0); }
 void Engine::State::ensure_thread() {
   if (loop) return;
   loop = std::make_unique<runtime::EventLoop>();
-  thread = runtime::start_thread(runtime::kIoThreadName, [this] { run(); });
+  try {
+    thread = runtime::start_thread(runtime::kIoThreadName, [this] { run(); });
+  } catch (...) {
+    loop.reset();
+    throw;
+  }
 }
 
 void Engine::State::run() {
@@ -74,7 +82,10 @@ void Engine::State::run() {
   here.on_outcome = [this](const Outcome& outcome) {
     stats.add(outcome);
     const std::lock_guard lock(mutex);
-    if (--in_flight == 0) all_ended.notify_all();
+    if (--in_flight == 0) {
+      all_ended.notify_all();
+      question_asked.notify_all();  // nobody asks any more, if the engine is closed
+    }
   };
   loop->on_turn_end([this, &exchange] { connections.store(exchange.connections(), std::memory_order_relaxed); });
   environment = &here;
@@ -154,26 +165,39 @@ std::shared_ptr<const Settings> Engine::settings() const {
   return state_->settings;
 }
 
+bool Engine::refuse_calls(double seconds) {
+  constexpr double kLongest = 1e8;  // three years: longer waits overflow the clock
+  std::unique_lock lock(state_->mutex);
+  state_->closed = true;
+  state_->question_asked.notify_all();
+  return state_->all_ended.wait_for(lock, std::chrono::duration<double>(std::min(seconds, kLongest)),
+                                    [this] { return state_->in_flight == 0; });
+}
+
 void Engine::close(double seconds) {
+  const bool all_ended = refuse_calls(seconds);
   std::thread thread;
   {
     std::unique_lock lock(state_->mutex);
-    state_->closed = true;
-    state_->question_asked.notify_all();
-    const auto ended = [this] { return state_->in_flight == 0; };
-    if (!state_->all_ended.wait_for(lock, std::chrono::duration<double>(seconds), ended)) {
+    if (!all_ended && state_->in_flight > 0) {
       State* state = state_.get();
       state_->loop->post(
           [state] { state->environment->cancel_all(chat::make_error(ErrorKind::Cancelled, "the engine was closed")); });
-      state_->all_ended.wait(lock, ended);
+      state_->all_ended.wait(lock, [this] { return state_->in_flight == 0; });
     }
+    if (state_->ending) {  // by another thread
+      state_->all_ended.wait(lock, [this] { return !state_->loop; });
+      return;
+    }
+    if (!state_->loop) return;
+    state_->ending = true;
     thread = std::move(state_->thread);
-    if (thread.joinable()) state_->loop->stop();
+    state_->loop->stop();
   }
-  if (!thread.joinable()) return;
   thread.join();
   const std::lock_guard lock(state_->mutex);
   state_->loop.reset();
+  state_->all_ended.notify_all();
 }
 
 bool Engine::is_closed() const {

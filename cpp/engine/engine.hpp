@@ -67,8 +67,10 @@ class Engine {
   std::uint64_t update(std::shared_ptr<const Config> config, bool default_providers, Secrets secrets);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
 
-  // Refuses new calls, waits up to `seconds` for the running ones, cancels the rest, closes all connections and ends
-  // the thread. Idempotent; a second caller waits for the first.
+  // Refuses new calls and waits up to `seconds` for the running ones; whether all have ended.
+  bool refuse_calls(double seconds);
+  // The same, then cancels the rest, closes all connections and ends the thread. Idempotent; a second caller waits for
+  // the first.
   void close(double seconds);
   [[nodiscard]] bool is_closed() const;
 

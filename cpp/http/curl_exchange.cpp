@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <mutex>
 #include <utility>
 
@@ -99,7 +100,10 @@ struct CurlExchange::Callbacks {
     // libcurl is about to repeat a request (see CurlTransfer::on_ready_to_send): not even a connection for that.
     if (transfer.is_sent()) return CURL_SOCKET_BAD;
     const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0) return CURL_SOCKET_BAD;
+    if (fd < 0) {
+      transfer.note_socket_fault(errno);
+      return CURL_SOCKET_BAD;
+    }
     CurlExchange& exchange = transfer.exchange();
     exchange.socket(fd) = Socket{.counted = true};
     ++exchange.open_sockets_;

@@ -1,5 +1,6 @@
 #include "http/curl_transfer.hpp"
 
+#include <cerrno>
 #include <cstring>
 #include <string_view>
 #include <system_error>
@@ -65,6 +66,7 @@ std::optional<std::string> CurlTransfer::begin(runtime::ExchangeId id, runtime::
                                                runtime::ExchangeSink& sink, HeadLimits limits) {
   id_ = id;
   sink_ = &sink;
+  socket_fault_ = 0;
   sent_ = again_ = paused_ = stopped_ = held_head_ = false;
   error_[0] = '\0';
   head_ = ResponseHead(limits);
@@ -167,6 +169,9 @@ End CurlTransfer::end_of(CURLcode result) const {
 
 // libcurl's own text may hold the proxy with its password.
 std::string CurlTransfer::connect_message(CURLcode result) const {
+  if (socket_fault_ == EMFILE || socket_fault_ == ENFILE) {
+    return "too many open files: ask for fewer at once, or raise the limit (ulimit -n)";
+  }
   std::string message = curl_easy_strerror(result);
   long os_error = 0;
   curl_easy_getinfo(easy_, CURLINFO_OS_ERRNO, &os_error);

@@ -65,6 +65,9 @@ class CurlTransfer {
   // The request has gone out: no second connection may be opened for it.
   [[nodiscard]] bool is_sent() const { return sent_; }
 
+  // No socket could be made for it: errno.
+  void note_socket_fault(int fault) { socket_fault_ = fault; }
+
   std::size_t shard = 0;
   bool in_multi = false;
 
@@ -88,6 +91,7 @@ class CurlTransfer {
   std::shared_ptr<const std::string> body_;
   ResponseHead head_{HeadLimits{}};
   std::optional<runtime::End> end_;
+  int socket_fault_ = 0;
   bool sent_ = false;
   bool again_ = false;  // libcurl tried to send it a second time
   bool paused_ = false;

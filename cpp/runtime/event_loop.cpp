@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <system_error>
 #include <utility>
 
 namespace orchestra::runtime {
@@ -25,7 +26,7 @@ TimePoint monotonic_now() {
   return TimePoint(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
 }
 
-// Only a lack of file descriptors or memory, or a bug, leads here; without its loop the engine can do nothing.
+// Only a lack of memory, or a bug, leads here; without its loop the engine can do nothing.
 [[noreturn]] void give_up(const char* call) {
   std::perror(call);
   std::abort();
@@ -55,8 +56,12 @@ int wait_for_events(int epoll, epoll_event* events, Duration timeout) {
 }  // namespace
 
 EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (epoll_ < 0) give_up("epoll_create1");
-  if (wake_ < 0) give_up("eventfd");
+  if (epoll_ < 0 || wake_ < 0) {
+    const int fault = errno;
+    if (epoll_ >= 0) close(epoll_);
+    if (wake_ >= 0) close(wake_);
+    throw std::system_error(fault, std::generic_category(), "the engine's thread cannot be started");
+  }
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = static_cast<std::uint64_t>(wake_);

@@ -31,6 +31,7 @@ class Watcher {
 
 class EventLoop final : public Loop {
  public:
+  // Throws std::system_error when the process has no file descriptor left.
   EventLoop();
   ~EventLoop() override;
 

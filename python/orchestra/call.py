@@ -79,6 +79,8 @@ def lower(messages: Any, options: dict[str, Any]) -> tuple[dict[str, Any], Parse
         from .structured import lower_response_format
 
         call["response_format"], parser = lower_response_format(call["response_format"])
+    if "stop" in call and isinstance(call["stop"], list | tuple) and not call["stop"]:
+        del call["stop"]
     if "timeout" in call:
         call["timeout"] = _timeout(call["timeout"])
     if "retry" in call:

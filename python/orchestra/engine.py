@@ -8,10 +8,11 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from . import forks
 from ._compiled import core
 from .call import check_keywords, finish, lower
 from .config import Model, Provider, default_providers
-from .errors import ConfigError
+from .errors import ConfigError, InvalidRequest
 from .stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     from .secret import KeySource
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-_forks = 0  # how often this process is a child of a fork
 _hooks_installed = False
 
 
 def _after_fork() -> None:
-    global _forks
-    _forks += 1
+    for engine in list(_engines):
+        engine._core.abandon()
 
 
 def _at_exit() -> None:
@@ -52,7 +52,7 @@ def _install_hooks() -> None:
         _hooks_installed = True
         import atexit
 
-        os.register_at_fork(after_in_child=_after_fork)
+        forks.on_fork(_after_fork)
         atexit.register(_at_exit)
 
 
@@ -86,7 +86,7 @@ class Engine:
         self._bridges: weakref.WeakKeyDictionary[Any, Bridge] = weakref.WeakKeyDictionary()
         self._secrets: list[Any] = []
         self._secret_thread: threading.Thread | None = None
-        self._forks = _forks
+        self._forks = forks.count
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ConfigError(f"seed: must be a whole number, 0 or more, not {seed!r}")
         self._seed = seed
@@ -97,7 +97,7 @@ class Engine:
         self._providers = default_providers() if providers is None else _list_of(providers, Provider, "providers")
         self._models = _list_of(models or (), Model, "models")
         config = self._lower(self._providers, self._models)
-        self._core = core.Core(config, self._static_secrets(), self._defaults)
+        self._start_core(config)
         _install_hooks()
         _engines.add(self)
 
@@ -156,6 +156,7 @@ class Engine:
             The version of the new configuration.
         """
         _refuse_later("routes", routes)
+        live = self._live()
         with self._lock:
             new_providers = self._providers if providers is None else _list_of(providers, Provider, "providers")
             new_models = self._models if models is None else _list_of(models, Model, "models")
@@ -163,7 +164,7 @@ class Engine:
             known = len(self._secrets)
             try:
                 config = self._lower(new_providers, new_models)
-                version: int = self._live().update(config, self._static_secrets(), defaults)
+                version: int = live.update(config, self._static_secrets(), defaults)
             except BaseException:
                 del self._secrets[known:]
                 raise
@@ -173,22 +174,25 @@ class Engine:
     # ---- the core, also after a fork
 
     def _live(self) -> core.Core:
-        if self._forks != _forks:
+        if self._forks != forks.count:
             self._restart()
         if self._secret_thread is None and self._has_dynamic_secrets() and not self._closed:
             self._start_secret_thread()
         return self._core
 
     def _restart(self) -> None:
-        """In a forked child: the parent's core has no thread here. It is given up, not ended."""
-        self._forks = _forks
+        """In a forked child: the parent's core has no thread here; it was given up, not ended."""
+        self._forks = forks.count
         self._lock = threading.Lock()
-        self._core.abandon()
         self._bridges = weakref.WeakKeyDictionary()
         self._secret_thread = None
         self._secrets.clear()
-        config = self._lower(self._providers, self._models)
+        self._start_core(self._lower(self._providers, self._models))
+
+    def _start_core(self, config: dict[str, Any]) -> None:
         self._core = core.Core(config, self._static_secrets(), self._defaults)
+        # The thread that asks for keys holds the core: an engine that nobody holds any more is closed, not just freed.
+        weakref.finalize(self, _close_core, self._core, forks.count).atexit = False
 
     def _start_secret_thread(self) -> None:
         """Functions that give keys are called here, so that neither a loop nor the engine waits for them."""
@@ -200,7 +204,11 @@ class Engine:
     def _bridge(self) -> Bridge:
         import asyncio
 
+        if self._closed:
+            raise RuntimeError("the engine is closed")
         loop = asyncio.get_running_loop()
+        for other in [other for other in self._bridges if other.is_closed()]:
+            del self._bridges[other]
         bridge = self._bridges.get(loop)
         if bridge is None:
             from .bridge import Bridge
@@ -253,7 +261,9 @@ class Engine:
         check_keywords("stream", options)
         call, parser = lower(messages, options)  # type: ignore[arg-type]
         queue = core.Queue()
-        return Stream(self._live().submit(call, queue, 0, stream=True), queue, parser)
+        stream = Stream(self, self._live().prepare(call, queue, 0, stream=True), queue, parser)
+        stream._handle.start()
+        return stream
 
     def astream(self, messages: Any, **options: Unpack[CallOptions]) -> AsyncStream:
         """stream() for asyncio; call it in a running event loop. There is nothing to await."""
@@ -262,7 +272,7 @@ class Engine:
         live = self._live()
         bridge = self._bridge()
         ticket = next(self._tickets)
-        stream = AsyncStream(live.submit(call, bridge.queue, ticket, stream=True), bridge, parser)
+        stream = AsyncStream(self, live.submit(call, bridge.queue, ticket, stream=True), bridge, parser)
         bridge.attach(ticket, stream)
         return stream
 
@@ -321,9 +331,15 @@ class Engine:
         return self._closed
 
     def close(self, timeout: float = 5) -> None:
-        """Refuses new calls, waits up to `timeout` seconds for the running ones and cancels the rest; idempotent."""
+        """Refuses new calls, waits up to `timeout` seconds for the running ones and cancels the rest; idempotent.
+
+        Raises:
+            InvalidRequest: `timeout` is no number of seconds, 0 or more.
+        """
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+            raise InvalidRequest(f"timeout: must be a number of seconds, 0 or more, not {timeout!r}")
         self._closed = True
-        if self._forks != _forks:
+        if self._forks != forks.count:
             self._restart()
         self._core.close(timeout)
         for bridge in list(self._bridges.values()):
@@ -337,7 +353,7 @@ class Engine:
         await asyncio.to_thread(self.close, timeout)
 
     def _leave(self) -> None:
-        if self._forks == _forks:
+        if self._forks == forks.count:
             self._core.close(0)
 
     def __enter__(self) -> Engine:
@@ -391,6 +407,13 @@ def _answer_secrets(live: core.Core, secrets: list[KeySource]) -> None:
             live.answer_secret(number, read_key(secrets[index]))
         except ConfigError as error:
             live.answer_secret(number, None, str(error))
+        except BaseException as error:  # this thread must live on: whoever waits would wait for its whole deadline
+            live.answer_secret(number, None, f"api_key: the callable raised {type(error).__name__}")
+
+
+def _close_core(live: core.Core, born: int) -> None:
+    if born == forks.count:
+        live.close(0)
 
 
 _shipped: list[dict[str, Any]] = []

@@ -80,6 +80,7 @@ class _Run:
             index = len(self.results)
             self.results.append(None)
             self._begin_row(index, item)
+            self.accept(self.queue.drain())  # reading the input may take long: what has ended meanwhile is kept
         return True
 
     def _begin_row(self, index: int, item: Any) -> None:
@@ -89,7 +90,8 @@ class _Run:
             if self.resume is not None and self._restore(row, call):
                 return
             self.open[index] = row
-            row.handle = self.live.submit(call, self.queue, index)
+            row.handle = self.live.prepare(call, self.queue, index)
+            row.handle.start()
         except OrchestraError as error:
             self.open.pop(index, None)
             self._end(index, error)
@@ -143,7 +145,8 @@ class _Run:
 
     def ended(self) -> list[int]:
         """Open rows that have ended: an interrupt may have lost their tickets on the way here."""
-        return [index for index, row in self.open.items() if row.handle is not None and row.handle.outcome() is not None]
+        begun = [(index, row.handle) for index, row in self.open.items() if row.handle is not None]
+        return [index for index, handle in begun if handle.outcome() is not None]
 
     def _end(self, index: int, result: Reply | OrchestraError) -> None:
         self.results[index] = result

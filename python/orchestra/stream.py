@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from . import forks
 from .call import finish
 from .errors import Cancelled, OrchestraError
 from .reply import Delta, Reply
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
     from ._compiled import core
     from .bridge import Bridge
+    from .engine import Engine
     from .structured import Parser
 
 
 class _Source:
     """What both kinds of stream share: deltas that came, how it ended, and the end by close()."""
 
-    def __init__(self, handle: core.Handle, parser: Parser | None) -> None:
+    def __init__(self, engine: Engine, handle: core.Handle, parser: Parser | None) -> None:
+        self._engine = engine  # an engine that nobody holds any more closes itself, and its streams with it
+        self._forks = forks.count
         self._handle = handle
         self._parser = parser
         self._deltas: deque[Delta] = deque()
@@ -32,6 +36,7 @@ class _Source:
 
     def _poll(self) -> bool:
         """Takes what has come; True when there is a delta or the end."""
+        self._check_process()
         if self._outcome is None:
             self._deltas.extend(self._handle.take_deltas())
             outcome = self._handle.outcome()
@@ -59,8 +64,12 @@ class _Source:
             raise self._error
         return None
 
+    def _check_process(self) -> None:
+        if self._forks != forks.count:
+            raise RuntimeError("this stream belongs to the parent process: a forked child starts streams of its own")
+
     def _close(self) -> None:
-        if self._closed_by is None and not self._is_read():
+        if self._closed_by is None and not self._is_read() and self._forks == forks.count:
             self._closed_by = threading.get_ident()
             self._handle.cancel("the stream was closed")
 
@@ -89,11 +98,13 @@ class _Source:
         """What has come so far, as a Reply whose finish_reason is None until the end."""
         if self._reply is not None:
             return self._reply
+        if self._outcome is None:
+            self._check_process()
         return Reply(self._outcome if self._outcome is not None else self._handle.partial())
 
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)
-        if handle is not None and self._outcome is None:
+        if handle is not None and self._outcome is None and self._forks == forks.count:
             handle.cancel("the stream was dropped")
 
     def __repr__(self) -> str:
@@ -104,8 +115,8 @@ class _Source:
 class Stream(_Source):
     """The deltas of one call, in order. Belongs to one consumer; close() may come from any thread."""
 
-    def __init__(self, handle: core.Handle, queue: core.Queue, parser: Parser | None) -> None:
-        super().__init__(handle, parser)
+    def __init__(self, engine: Engine, handle: core.Handle, queue: core.Queue, parser: Parser | None) -> None:
+        super().__init__(engine, handle, parser)
         self._queue = queue
 
     def __iter__(self) -> Stream:
@@ -140,8 +151,8 @@ class Stream(_Source):
 class AsyncStream(_Source):
     """The same for `async for`. Belongs to the event loop in which it was made."""
 
-    def __init__(self, handle: core.Handle, bridge: Bridge, parser: Parser | None) -> None:
-        super().__init__(handle, parser)
+    def __init__(self, engine: Engine, handle: core.Handle, bridge: Bridge, parser: Parser | None) -> None:
+        super().__init__(engine, handle, parser)
         self._bridge = bridge
         self._waiter: Any = None
 
@@ -153,8 +164,10 @@ class AsyncStream(_Source):
         return self
 
     async def __anext__(self) -> Delta:
+        import asyncio
+
         while not self._deltas and not self._poll():
-            self._waiter = self._bridge.create_future()
+            self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             except BaseException:

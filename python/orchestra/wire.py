@@ -41,6 +41,7 @@ class DecodedStream:
         self._chunks = chunks
         self._deltas: deque[Delta] = deque()
         self._ended = False
+        self._closed = False
         self._error: OrchestraError | None = None
 
     def __iter__(self) -> DecodedStream:
@@ -65,6 +66,8 @@ class DecodedStream:
             except Exception as error:
                 raise Interrupted(f"the stream ended before its terminal event: {error}") from error
             else:
+                if isinstance(chunk, int | str):  # bytes(7) would be seven zeros
+                    raise TypeError(f"chunks must be bytes, not {type(chunk).__name__}")
                 self._deltas.extend(self._reader.feed(bytes(chunk)))
         except OrchestraError as error:
             self._deltas.extend(self._reader.take_kept())
@@ -75,7 +78,7 @@ class DecodedStream:
 
     def reply(self) -> Reply:
         """The whole reply, once the stream has ended; RuntimeError before, its error after a failure."""
-        if not self._ended or self._deltas:
+        if self._closed or not self._ended or self._deltas:
             raise RuntimeError("the stream has not ended: read it to its end first, or use .partial")
         if self._error is not None:
             raise self._error
@@ -88,7 +91,9 @@ class DecodedStream:
 
     def close(self) -> None:
         """Reads no further."""
+        self._closed = self._closed or not self._ended or bool(self._deltas)
         self._ended = True
+        self._deltas.clear()
 
     def __enter__(self) -> DecodedStream:
         return self

@@ -71,6 +71,33 @@ def test_close_cancels_what_does_not_end_in_time(engine: oc.Engine, fake: FakePr
             running.result(timeout=10)
 
 
+def test_close_ends_every_await_of_a_call_that_it_cancels(fake: FakeProviders) -> None:
+    async def close_while_waiting(engine: oc.Engine) -> None:
+        before = len(fake.requests)
+        task = asyncio.create_task(engine.achat("Hi", model=OPENAI))
+        while len(fake.requests) == before:
+            await asyncio.sleep(0)
+        await engine.aclose(timeout=0)
+        with pytest.raises(oc.Cancelled):
+            await asyncio.wait_for(task, 10)
+
+    fake.script([Fault.stall(seconds=30)] * 50)
+    for _ in range(50):  # once in twenty the loop used to forget the last completions
+        asyncio.run(close_while_waiting(fake.engine()))
+
+
+def test_nothing_is_kept_of_a_loop_that_is_done(engine: oc.Engine) -> None:
+    def descriptors() -> int:
+        asyncio.run(engine.achat("Hi", model=OPENAI))
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    before = descriptors()
+    for _ in range(10):
+        descriptors()
+    assert descriptors() <= before
+
+
 def test_close_waits_for_what_is_running(fake: FakeProviders, until: Until) -> None:
     fake.script([Fault.stall(seconds=0.1), "done"])
     engine = fake.engine()

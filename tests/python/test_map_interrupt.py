@@ -14,7 +14,7 @@ def test_an_interrupt_between_waiting_and_accepting_loses_no_row(monkeypatch: py
     lost: list[list[int]] = []
 
     def interrupted_once(run: _Run, tickets: list[int]) -> None:
-        if not lost:
+        if tickets and not lost:
             lost.append(tickets)
             raise KeyboardInterrupt
         accept(run, tickets)
@@ -27,7 +27,9 @@ def test_an_interrupt_between_waiting_and_accepting_loses_no_row(monkeypatch: py
     assert {type(error) for _, error in batch.errors} == {oc.Cancelled}
 
 
-def test_an_interrupt_after_a_row_was_begun_and_before_it_is_known_ends_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_after_a_row_was_begun_and_before_it_is_known_ends_the_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begin = _Run._begin_row
 
     def interrupted(run: _Run, index: int, item: object) -> None:

@@ -138,8 +138,18 @@ def test_there_is_no_reply_after_close_but_a_partial_one(engine: oc.Engine, fake
     stream.close()
     with pytest.raises(RuntimeError, match="closed"):
         stream.reply()
-    assert stream.partial.text in ("", first.text)
+    assert stream.partial.text == first.text
     assert list(stream) == []
+
+
+def test_a_stream_that_ended_unread_has_its_text_as_partial(
+    engine: oc.Engine, fake: FakeProviders, until: Until
+) -> None:
+    fake.script(["one two three"])
+    stream = engine.stream("Hi", model=MODEL)
+    until(lambda: engine.stats()["in_flight"] == 0)
+    assert stream.partial.text == "one two three"
+    assert text_of(list(stream)) == "one two three"
 
 
 def test_nothing_is_lost_by_close_after_the_end(engine: oc.Engine, fake: FakeProviders) -> None:

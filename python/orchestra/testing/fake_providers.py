@@ -143,7 +143,8 @@ class FakeProviders:
         import orchestra
 
         providers = [
-            orchestra.Provider(name, protocol=name, base_url=self.url(name), api_key="fake") for name in self._protocols
+            orchestra.Provider(name, protocol=name, base_url=self.url(name), api_key="sk-fake-key")
+            for name in self._protocols
         ]
         return orchestra.Engine(**({"providers": providers} | arguments))
 
