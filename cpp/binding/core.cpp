@@ -2,14 +2,8 @@
 #include "binding/core.hpp"
 
 #include <pybind11/stl.h>
-#include <unistd.h>
-
-#ifdef __linux__
-#include <sys/syscall.h>
-#endif
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +14,7 @@
 #include "binding/handle.hpp"
 #include "binding/json_python.hpp"
 #include "binding/outcome.hpp"
+#include "binding/unlocked.hpp"
 #include "engine/engine.hpp"
 
 namespace orchestra::binding {
@@ -32,32 +27,15 @@ namespace {
 constexpr double kSignalCheck = 0.02;
 constexpr double kLongWait = 3600;
 
-// Asked each time: a thread that forks is the main one of the child.
-bool is_main_thread() {
-#ifdef __linux__
-  return ::syscall(SYS_gettid) == ::getpid();
-#else
-  return pthread_main_np() != 0;
-#endif
-}
-
-// Threads that wait without the GIL. At the interpreter's end they are given time to come back: see waiters().
-std::atomic<int> waiting_threads{0};
-
-struct Waiting {
-  Waiting() { ++waiting_threads; }
-  ~Waiting() { --waiting_threads; }
-};
-
 // Waits with the GIL released; Ctrl-C raises KeyboardInterrupt. Empty after `seconds` (None: waits until there is one).
 std::vector<std::uint64_t> wait(Queue& queue, std::optional<double> seconds) {
-  const Waiting waiting;
+  if (keeps_lock()) throw std::runtime_error("the interpreter is ending");
   double left = seconds.value_or(kLongWait);
   for (;;) {
     const double slice = is_main_thread() ? std::min(left, kSignalCheck) : left;
     std::vector<std::uint64_t> tickets;
     {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       tickets = queue.wait(slice);
     }
     if (!tickets.empty()) return tickets;
@@ -116,7 +94,7 @@ class Core {
   std::shared_ptr<Handle> prepare(const py::dict& call, const std::shared_ptr<Queue>& queue, std::uint64_t ticket,
                                   bool stream) {
     std::string json = json_of(call, chat::ErrorKind::InvalidRequest);
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     auto handle = std::make_shared<Handle>(engine_, queue, ticket);
     handle->prepare(value_or_throw(engine_->prepare(std::move(json), stream, handle)));
     return handle;
@@ -130,7 +108,7 @@ class Core {
   }
 
   static void start(Handle& handle) {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     if (!handle.start()) throw std::runtime_error("the engine is closed");
   }
 
@@ -152,13 +130,13 @@ class Core {
     for (double left = seconds; left > 0;) {  // in slices, so that Ctrl-C ends the wait
       const double slice = std::min(left, is_main_thread() ? kSignalCheck : left);
       {
-        const py::gil_scoped_release unlocked;
+        const Unlocked unlocked;
         if (engine->refuse_calls(slice)) break;
       }
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       left -= slice;
     }
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     engine->close(0);
   }
 
@@ -191,9 +169,8 @@ class Core {
     engine::SecretQuestion question;
     bool asked = false;
     {
-      const Waiting waiting;
       const auto engine = engine_;
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       asked = engine->wait_for_question(question);
     }
     if (!asked) return py::none();
@@ -211,7 +188,7 @@ class Core {
   // Gives the engine up without ending it: for a forked child, where its thread does not exist.
   void abandon() {
     if (engine_) new std::shared_ptr<engine::Engine>(std::move(engine_));
-    waiting_threads = 0;  // the threads that waited are the parent's
+    forget_unlocked_threads();
   }
 
  private:
@@ -229,7 +206,7 @@ void bind_core(py::module_& module) {
 
   py::class_<Handle, std::shared_ptr<Handle>>(module, "Handle", "One call that runs.")
       .def_property_readonly("ticket", &Handle::ticket)
-      .def("cancel", &Handle::cancel, py::arg("why"), py::call_guard<py::gil_scoped_release>())
+      .def("cancel", &Handle::cancel, py::arg("why"), py::call_guard<Unlocked>())
       .def("start", &Core::start)
       .def("take_deltas", &Handle::take_deltas)
       .def("outcome",
@@ -243,7 +220,7 @@ void bind_core(py::module_& module) {
         dispatch::Partial partial;
         std::shared_ptr<engine::Outcome> ended;
         {
-          const py::gil_scoped_release unlocked;
+          const Unlocked unlocked;
           ended = handle.ended();
           if (!ended) partial = handle.partial();
           if (!ended && partial.format == nullptr) ended = handle.ended();
@@ -273,8 +250,9 @@ void bind_core(py::module_& module) {
         return versions;
       },
       "Versions of the libraries below the core.");
-  module.def(
-      "waiting_threads", [] { return waiting_threads.load(); }, "Threads that wait for the core without the GIL.");
+  module.def("stop_waiting", &stop_unlocking,
+             "From now on no thread but the main one waits for the core: for the interpreter's end.");
+  module.def("waiting_threads", &unlocked_threads, "Threads that are in the core without the GIL.");
 }
 
 }  // namespace orchestra::binding

@@ -8,6 +8,7 @@
 
 #include "binding/faults.hpp"
 #include "binding/json_python.hpp"
+#include "binding/unlocked.hpp"
 #include "fake/fake_providers.hpp"
 #include "fake/fault.hpp"
 #include "json/value.hpp"
@@ -85,7 +86,7 @@ void bind_fake(py::module_& module) {
   py::class_<fake::FakeProviders>(module, "FakeProviders")
       .def(py::init([](const py::dict& config) {
              std::string json = config_json(config);
-             const py::gil_scoped_release unlocked;
+             const Unlocked unlocked;
              return value_or_throw(fake::FakeProviders::open(std::move(json)));
            }),
            py::arg("config"))
@@ -105,7 +106,7 @@ void bind_fake(py::module_& module) {
                                for (auto& call : fake.calls()) requests.append(CallView(std::move(call)));
                                return requests;
                              })
-      .def("close", &fake::FakeProviders::close, py::call_guard<py::gil_scoped_release>());
+      .def("close", &fake::FakeProviders::close, py::call_guard<Unlocked>());
 
   module.def(
       "check_fault",

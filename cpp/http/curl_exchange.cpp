@@ -105,8 +105,11 @@ struct CurlExchange::Callbacks {
       return CURL_SOCKET_BAD;
     }
     CurlExchange& exchange = transfer.exchange();
-    exchange.socket(fd) = Socket{.counted = true};
-    ++exchange.open_sockets_;
+    Socket& socket = exchange.socket(fd);
+    // libcurl 7.88 closes a socket that was still connecting without on_close: its number comes back here.
+    if (socket.watched != 0) exchange.loop_.unwatch(fd);
+    if (!socket.counted) ++exchange.open_sockets_;
+    socket = Socket{.counted = true};
     return fd;
   }
 

@@ -108,7 +108,9 @@ void EventLoop::watch(int fd, Readiness events, Watcher& watcher) {
   event.events = ((events & kReadable) != 0 ? EPOLLIN : 0u) | ((events & kWritable) != 0 ? EPOLLOUT : 0u);
   // The generation tells an event of a closed descriptor from one of its successor with the same number.
   event.data.u64 = (static_cast<std::uint64_t>(entry.generation) << 32) | static_cast<std::uint32_t>(fd);
-  if (epoll_ctl(epoll_, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0) give_up("epoll_ctl");
+  // A descriptor that was closed without unwatch() has left epoll; its number may be another file's by now.
+  if (known && epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event) == 0) return;
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) give_up("epoll_ctl");
 }
 
 void EventLoop::unwatch(int fd) {

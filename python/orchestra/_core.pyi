@@ -227,6 +227,9 @@ class Core:
 def versions() -> dict[str, str]:
     """Versions of the libraries below the core."""
 
+def stop_waiting() -> None:
+    """From now on no thread but the main one waits for the core: for the interpreter's end."""
+
 def waiting_threads() -> int:
     """Threads that wait for the core without the GIL."""
 

@@ -39,6 +39,7 @@ def _at_exit() -> None:
     """Ends all engines before the interpreter goes: no thread of ours may meet one that is being taken down."""
     import time
 
+    core.stop_waiting()
     for engine in list(_engines):
         engine._leave()
     end = time.monotonic() + 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -279,6 +280,21 @@ def test_a_deadline_names_its_phase(
         list(engine.stream("Hi", model=OPENAI, timeout=timeout, retry=oc.Retry(attempts=1)))
     assert caught.value.phase == phase
     assert isinstance(caught.value, TimeoutError)
+
+def test_a_connection_that_was_never_made_harms_no_later_one(fake: FakeProviders) -> None:
+    with socket.socket() as full, socket.socket() as filling, socket.socket() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for client in (filling, waiting):  # the queue holds one: further ones get no answer
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        silent = oc.Provider("silent", protocol="openai-chat", base_url=f"http://127.0.0.1:{full.getsockname()[1]}/v1")
+        with oc.Engine(providers=[silent, provider(fake)]) as engine:
+            for _ in range(3):
+                with pytest.raises(oc.DeadlineExceeded) as caught:
+                    engine.chat("Hi", model="silent/x", timeout=oc.Timeout(connect=0.05), retry=oc.Retry(attempts=1))
+                assert caught.value.phase == "connect"
+                assert engine.chat("Hi", model="mine/x").text
 
 
 # ---- logging

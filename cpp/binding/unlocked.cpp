@@ -1,0 +1,46 @@
+#include "binding/unlocked.hpp"
+
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#else
+#include <pthread.h>
+#endif
+
+#include <atomic>
+
+namespace orchestra::binding {
+namespace {
+
+std::atomic<bool> stopped{false};
+std::atomic<int> count{0};
+
+}  // namespace
+
+Unlocked::Unlocked() {
+  if (keeps_lock()) return;
+  ++count;
+  release_.emplace();
+}
+
+Unlocked::~Unlocked() {
+  if (!release_) return;
+  release_.reset();
+  --count;
+}
+
+bool is_main_thread() {
+#ifdef __linux__
+  return ::syscall(SYS_gettid) == ::getpid();
+#else
+  return pthread_main_np() != 0;
+#endif
+}
+
+void stop_unlocking() { stopped = true; }
+bool keeps_lock() { return stopped && !is_main_thread(); }
+int unlocked_threads() { return count; }
+void forget_unlocked_threads() { count = 0; }
+
+}  // namespace orchestra::binding
