@@ -239,7 +239,6 @@ std::optional<Error> Call::read_plain_body() {
       error = std::move(summary).error();
     } else {
       outcome_->summary = *std::move(summary);
-      outcome_->body = std::move(document);
     }
   }
   if (error) {
@@ -249,6 +248,7 @@ std::optional<Error> Call::read_plain_body() {
     }
     return error;
   }
+  outcome_->body = std::move(document);
   if (spec_.stream) {  // a plain answer to a request for a stream
     for (const auto& choice : format().choices(outcome_->body->root(), options)) {
       if (choice.index != 0) continue;

@@ -232,7 +232,8 @@ class ProviderReader {
       const std::optional<std::string> plain = text.string();
       if (!plain || plain->empty()) return fields_.fail(name, "must be a string");
       if (name == "api_version") {
-        if (!std::ranges::all_of(*plain, is_token_char)) return fields_.fail(name, "must be a version such as 2024-10-21");
+        if (!std::ranges::all_of(*plain, is_token_char))
+          return fields_.fail(name, "must be a version such as 2024-10-21");
         // The addresses of before Azure's /openai/v1, which has no versions.
         link_->deployment_paths = true;
         link_->query = "?api-version=" + *plain;

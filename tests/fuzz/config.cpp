@@ -1,10 +1,11 @@
-// Fuzz target: a configuration is read, or refused as Config with a message; a configuration that was read is consistent.
+// Fuzz target: a configuration is read, or refused as Config with a message; a configuration that was read is
+// consistent.
+#include "engine/config.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
-
-#include "engine/config.hpp"
 
 namespace {
 
