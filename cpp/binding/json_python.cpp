@@ -168,6 +168,11 @@ py::str to_str(std::string_view utf8) {
   return py::reinterpret_steal<py::str>(text);
 }
 
+py::object str_or_none(std::string_view utf8) {
+  if (utf8.empty()) return py::none();
+  return to_str(utf8);
+}
+
 py::object to_python(json::Value value) {
   switch (value.type()) {
     case json::Type::Null: return py::none();

@@ -20,5 +20,7 @@ pybind11::object to_python(json::Value value);
 pybind11::object to_python(const std::string& text);
 
 pybind11::str to_str(std::string_view utf8);
+// The same; None for an empty text.
+pybind11::object str_or_none(std::string_view utf8);
 
 }  // namespace orchestra::binding

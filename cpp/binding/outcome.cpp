@@ -31,21 +31,10 @@ std::shared_ptr<Outcome> outcome_of_body(const protocol::Format& format, const p
   outcome->format = &format;
   outcome->decode = options;
   outcome->status = status;
-  auto document = std::make_unique<json::Document>();
-  if (const auto problem = document->parse(std::move(body))) {
-    chat::Error error = chat::make_error(chat::ErrorKind::Protocol, "the answer cannot be read: " + problem->message);
-    error.status = status;
-    error.body = document->text().substr(0, chat::kBodyExcerpt);
-    error.has_body = true;
-    throw Fault{std::move(error)};
+  if (auto error = dispatch::read_body(*outcome, format, options, std::move(body))) {
+    if (!error->status) error->status = status;
+    throw Fault{*std::move(error)};
   }
-  auto summary = format.summarize(document->root(), options);
-  if (!summary) {
-    if (!summary.error().status) summary.error().status = status;
-    throw Fault{std::move(summary).error()};
-  }
-  outcome->summary = *std::move(summary);
-  outcome->body = std::move(document);
   outcome->headers = std::move(headers);
   return outcome;
 }
@@ -75,11 +64,6 @@ py::object text_or_none(const std::optional<std::string>& text) {
   return to_str(*text);
 }
 
-py::object finish_or_none(chat::Finish finish) {
-  if (finish == chat::Finish::None) return py::none();
-  return to_str(chat::finish_name(finish));
-}
-
 py::list tool_calls(const chat::Choice& choice) {
   py::list calls;
   for (const auto& call : choice.tool_calls) {
@@ -97,8 +81,8 @@ py::dict choice_fields(const chat::Choice& choice) {
   fields["tool_calls"] = tool_calls(choice);
   fields["message"] = to_python(choice.message);
   fields["logprobs"] = to_python(choice.logprobs);
-  fields["finish_reason"] = finish_or_none(choice.finish);
-  fields["finish_reason_raw"] = choice.finish_raw.empty() ? py::object(py::none()) : to_str(choice.finish_raw);
+  fields["finish_reason"] = str_or_none(chat::finish_name(choice.finish));
+  fields["finish_reason_raw"] = str_or_none(choice.finish_raw);
   return fields;
 }
 
@@ -194,19 +178,14 @@ void bind_outcome(py::module_& module) {
                                for (const auto& choice : view.choices()) list.append(choice_fields(choice));
                                return list;
                              })
-      .def_property_readonly("finish_reason",
-                             [](const ReplyView& view) { return finish_or_none(view.outcome().summary.finish); })
+      .def_property_readonly(
+          "finish_reason",
+          [](const ReplyView& view) { return str_or_none(chat::finish_name(view.outcome().summary.finish)); })
       .def_property_readonly("finish_reason_raw",
-                             [](const ReplyView& view) -> py::object {
-                               if (view.outcome().summary.finish_raw.empty()) return py::none();
-                               return to_str(view.outcome().summary.finish_raw);
-                             })
+                             [](const ReplyView& view) { return str_or_none(view.outcome().summary.finish_raw); })
       .def_property_readonly("usage", [](const ReplyView& view) { return view.outcome().summary.usage; })
       .def_property_readonly("served_model",
-                             [](const ReplyView& view) -> py::object {
-                               if (view.outcome().summary.served_model.empty()) return py::none();
-                               return to_str(view.outcome().summary.served_model);
-                             })
+                             [](const ReplyView& view) { return str_or_none(view.outcome().summary.served_model); })
       .def_property_readonly("cost", [](const ReplyView& view) { return view.outcome().cost; })
       .def_property_readonly("attempts", [](const ReplyView& view) { return view.outcome().attempts; })
       .def_property_readonly("attempt_count", [](const ReplyView& view) { return view.outcome().attempts.size(); })
@@ -236,7 +215,6 @@ void bind_outcome(py::module_& module) {
                              [](const ReplyView& view) {
                                return view.outcome().body ? py::bytes(view.outcome().body->text()) : py::bytes();
                              })
-      .def_property_readonly("has_body", [](const ReplyView& view) { return view.outcome().body != nullptr; })
       .def("dump", [](const ReplyView& view) { return dump(view.outcome()); })
       .def_static("restore", &restore, py::arg("fields"));
 }

@@ -58,11 +58,6 @@ auto part(Get get) {
 // 128 bits travel as two numbers of 64.
 constexpr std::int64_t kSplit = 1'000'000'000'000'000;
 
-py::object finish_or_none(chat::Finish finish) {
-  if (finish == chat::Finish::None) return py::none();
-  return to_str(chat::finish_name(finish));
-}
-
 }  // namespace
 
 py::tuple cost_state(const Cost& cost) {
@@ -178,16 +173,8 @@ void bind_values(py::module_& module) {
 
   py::class_<ToolFragment>(module, "ToolFragment", "A piece of a streamed tool call.")
       .def_readonly("index", &ToolFragment::index)
-      .def_property_readonly("id",
-                             [](const ToolFragment& fragment) -> py::object {
-                               if (fragment.id.empty()) return py::none();
-                               return to_str(fragment.id);
-                             })
-      .def_property_readonly("name",
-                             [](const ToolFragment& fragment) -> py::object {
-                               if (fragment.name.empty()) return py::none();
-                               return to_str(fragment.name);
-                             })
+      .def_property_readonly("id", [](const ToolFragment& fragment) { return str_or_none(fragment.id); })
+      .def_property_readonly("name", [](const ToolFragment& fragment) { return str_or_none(fragment.name); })
       .def_property_readonly("arguments_json", [](const ToolFragment& fragment) { return to_str(fragment.arguments); })
       .def("__repr__", [](const py::object& self) {
         return py::str("ToolFragment(index={}, id={!r}, name={!r}, arguments_json={!r})")
@@ -198,7 +185,8 @@ void bind_values(py::module_& module) {
       .def_property_readonly("text", [](const Delta& delta) { return to_str(delta.text); })
       .def_property_readonly("reasoning", [](const Delta& delta) { return to_str(delta.reasoning); })
       .def_readonly("tool_call", &Delta::tool_call)
-      .def_property_readonly("finish_reason", [](const Delta& delta) { return finish_or_none(delta.finish); })
+      .def_property_readonly("finish_reason",
+                             [](const Delta& delta) { return str_or_none(chat::finish_name(delta.finish)); })
       .def_readonly("usage", &Delta::usage)
       .def_readonly("attempt", &Delta::attempt)
       .def("__repr__", [](const py::object& self) {

@@ -32,10 +32,7 @@ double unix_now() { return std::chrono::duration<double>(std::chrono::system_clo
 
 Fault fault_of_status(const protocol::Format& format, int status, const protocol::Headers& headers,
                       std::string_view body) {
-  chat::Error error = format.error(status, headers, body);
-  error.status = status;
-  if (!error.retry_after) error.retry_after = protocol::retry_hint(status, headers, unix_now());
-  return Fault{std::move(error)};
+  return Fault{dispatch::status_error(format, status, headers, body, unix_now())};
 }
 
 ReplyView decode_reply(const std::string& protocol, const std::string& body, int status,

@@ -92,6 +92,7 @@ void Call::resume() {
   paused_ = false;
   last_byte_ = environment_->loop.now();
   if (phase_ == Phase::Idle) enter(Phase::Idle, spec_.timeout.idle);
+  if (phase_ == Phase::Finishing) enter(Phase::Finishing, kGraceAfterFinish);
   if (exchange_id_ != 0) environment_->exchange.resume(exchange_id_);
 }
 
@@ -147,9 +148,9 @@ std::optional<Error> Call::encode() {
 }
 
 void Call::ask_for_secrets() {
+  forget_questions();  // of a target before, whose other secret could not be had
   secrets_.clear();
   secret_error_.reset();
-  questions_.clear();
   std::vector<SecretHandle> wanted;
   if (target().link->key) wanted.push_back(*target().link->key);
   for (const auto& header : target().link->headers) {
@@ -170,15 +171,20 @@ void Call::ask_for_secrets() {
   }
 }
 
+void Call::forget_questions() {
+  for (const std::uint64_t question : questions_) environment_->secrets.forget(question);
+  questions_.clear();
+}
+
 void Call::enter(Phase phase, double seconds) {
   phase_ = phase;
   phase_timer_->set(environment_->loop.now() + runtime::from_seconds(seconds));
 }
 
 void Call::on_phase_timer() {
+  if (paused_) return;  // nothing can come: resume() begins the phase anew
   if (phase_ == Phase::Idle) {
     // Bytes only note their time; the timer is moved when it fires.
-    if (paused_) return;
     const runtime::TimePoint due = last_byte_ + runtime::from_seconds(spec_.timeout.idle);
     if (environment_->loop.now() < due) {
       phase_timer_->set(due);
@@ -269,7 +275,7 @@ Partial Call::partial() const {
   partial.format = &format();
   partial.model = target().model;
   partial.provider = target().link->provider;
-  partial.options.forced_tool = encoded_.forced_tool;
+  partial.options = decode_options();
   if (decoder_) partial.body = decoder_->plain_body();
   return partial;
 }
@@ -277,7 +283,7 @@ Partial Call::partial() const {
 void Call::finish(std::optional<Error> error) {
   total_timer_->cancel();
   phase_timer_->cancel();
-  for (const std::uint64_t question : questions_) environment_->secrets.forget(question);
+  forget_questions();
   if (error) {
     if (decoder_) {
       auto document = std::make_unique<json::Document>();
@@ -289,7 +295,7 @@ void Call::finish(std::optional<Error> error) {
   outcome_->model = target().model;
   outcome_->provider = target().link->provider;
   outcome_->format = &format();
-  outcome_->decode = {.forced_tool = encoded_.forced_tool, .limits = environment_->limits};
+  outcome_->decode = decode_options();
   outcome_->status = status_;
   outcome_->headers = std::move(headers_);
   for (auto& header : outcome_->headers) header.second = cleaned(std::move(header.second));

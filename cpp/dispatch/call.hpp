@@ -120,11 +120,15 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   friend class Environment;
   enum class Phase : std::uint8_t { None, Secrets, Connect, FirstToken, Idle, Finishing, Backoff };
 
+  // After a finish reason without a marker usage may still come, and some services never send the marker. Seconds.
+  static constexpr double kGraceAfterFinish = 5.0;
+
   runtime::Task run(std::shared_ptr<Call> self);
 
   // One attempt
   std::optional<chat::Error> encode();
   void ask_for_secrets();
+  void forget_questions();
   [[nodiscard]] bool secrets_are_here() const { return secrets_missing_ == 0 || secret_error_.has_value(); }
   void begin_attempt();
   void send();
@@ -153,6 +157,9 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   void schedule_delivery();
 
   [[nodiscard]] const Target& target() const { return spec_.targets[target_index_]; }
+  [[nodiscard]] protocol::DecodeOptions decode_options() const {
+    return {.forced_tool = encoded_.forced_tool, .limits = environment_->limits};
+  }
   [[nodiscard]] const protocol::Format& format() const { return *target().link->format; }
 
   CallSpec spec_;

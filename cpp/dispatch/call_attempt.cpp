@@ -17,8 +17,6 @@ using runtime::EndKind;
 
 // After the terminal marker of a stream the connection is read to its end, so that it can be used again: this long.
 constexpr double kGraceAfterMarker = 0.25;
-// After a finish reason without a marker usage may still come, and some services never send the marker.
-constexpr double kGraceAfterFinish = 5.0;
 
 void set_header(runtime::HeaderList& headers, std::string name, std::string value) {
   for (auto& header : headers) {
@@ -125,7 +123,7 @@ void Call::on_head(int status, runtime::HeaderList headers) {
   status_ = status;
   headers_ = std::move(headers);
   if (is_success(status) && comes_as_stream(spec_.stream, headers_)) {
-    decoder_ = format().stream_decoder({.forced_tool = encoded_.forced_tool, .limits = environment_->limits});
+    decoder_ = format().stream_decoder(decode_options());
   }
 }
 
@@ -199,9 +197,7 @@ std::optional<Error> Call::judge() {
 
 std::optional<Error> Call::judge_answer() {
   if (status_ != 0 && !is_success(status_)) {
-    Error error = format().error(status_, headers_, body_);
-    if (!error.retry_after) error.retry_after = protocol::retry_hint(status_, headers_, environment_->loop.unix_now());
-    return error;
+    return status_error(format(), status_, headers_, body_, environment_->loop.unix_now());
   }
   if (end_ && end_->kind != EndKind::Complete && !(decoder_ && decoder_->is_finished())) {
     switch (end_->kind) {
@@ -227,30 +223,9 @@ std::optional<Error> Call::judge_answer() {
 }
 
 std::optional<Error> Call::read_plain_body() {
-  const protocol::DecodeOptions options{.forced_tool = encoded_.forced_tool, .limits = environment_->limits};
-  auto document = std::make_unique<json::Document>();
-  std::optional<Error> error;
-  if (const auto problem = document->parse(std::move(body_))) {
-    error = chat::make_error(ErrorKind::Protocol, "the answer cannot be read: " + problem->message + " (byte " +
-                                                      std::to_string(problem->offset) + ")");
-  } else {
-    auto summary = format().summarize(document->root(), options);
-    if (!summary) {
-      error = std::move(summary).error();
-    } else {
-      outcome_->summary = *std::move(summary);
-    }
-  }
-  if (error) {
-    if (!error->has_body) {
-      error->body = document->text().substr(0, chat::kBodyExcerpt);
-      error->has_body = true;
-    }
-    return error;
-  }
-  outcome_->body = std::move(document);
+  if (auto error = read_body(*outcome_, format(), decode_options(), std::move(body_))) return error;
   if (spec_.stream) {  // a plain answer to a request for a stream
-    for (const auto& choice : format().choices(outcome_->body->root(), options)) {
+    for (const auto& choice : format().choices(outcome_->body->root(), decode_options())) {
       if (choice.index != 0) continue;
       if (!choice.reasoning.value_or("").empty())
         pending_.push_back({.reasoning = *choice.reasoning, .attempt = tries_});
@@ -282,16 +257,7 @@ std::optional<Error> Call::read_stream_end() {
   Status status = decoder_->end(pending_);
   take_deltas(before);
   if (!status) return std::move(status).error();
-  const protocol::DecodeOptions options{.forced_tool = encoded_.forced_tool, .limits = environment_->limits};
-  auto document = std::make_unique<json::Document>();
-  if (const auto problem = document->parse(decoder_->plain_body())) {
-    return chat::make_error(ErrorKind::Protocol, "the stream cannot be put together: " + problem->message);
-  }
-  auto summary = format().summarize(document->root(), options);
-  if (!summary) return std::move(summary).error();
-  outcome_->summary = *std::move(summary);
-  outcome_->body = std::move(document);
-  return std::nullopt;
+  return read_body(*outcome_, format(), decode_options(), decoder_->plain_body());
 }
 
 // Records the attempt with what it cost, or may have cost.
@@ -321,7 +287,7 @@ void Call::book(const std::optional<Error>& error) {
     } else {
       std::size_t output_bytes = delivered_bytes_;
       if (!decoder_) {
-        for (const auto& choice : format().choices(outcome_->body->root(), {.forced_tool = encoded_.forced_tool})) {
+        for (const auto& choice : format().choices(outcome_->body->root(), decode_options())) {
           output_bytes += choice.text.size();
           for (const auto& call : choice.tool_calls) output_bytes += call.arguments.size();
         }

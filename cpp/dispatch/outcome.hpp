@@ -57,4 +57,12 @@ struct Outcome {
   std::optional<double> time_to_first_token;
 };
 
+// Reads a plain body into outcome.body and outcome.summary. An error has an excerpt of the body.
+std::optional<chat::Error> read_body(Outcome& outcome, const protocol::Format& format,
+                                     const protocol::DecodeOptions& options, std::string body);
+
+// The error of an answer whose status is not 2xx, with the wait that the provider asks for.
+chat::Error status_error(const protocol::Format& format, int status, const protocol::Headers& headers,
+                         std::string_view body, double unix_now);
+
 }  // namespace orchestra::dispatch

@@ -86,6 +86,7 @@ class Engine:
         self._tickets = itertools.count(1)
         self._bridges: weakref.WeakKeyDictionary[Any, Bridge] = weakref.WeakKeyDictionary()
         self._secrets: list[Any] = []
+        self._asks_for_keys = False  # a secret comes from a function
         self._secret_thread: threading.Thread | None = None
         self._forks = forks.count
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
@@ -131,12 +132,9 @@ class Engine:
         """The values of the secrets, None for those that a function gives."""
         from .secret import is_dynamic, read_key
 
-        return [None if is_dynamic(source) else read_key(source) for source in self._secrets]
-
-    def _has_dynamic_secrets(self) -> bool:
-        from .secret import is_dynamic
-
-        return any(is_dynamic(source) for source in self._secrets)
+        values = [None if is_dynamic(source) else read_key(source) for source in self._secrets]
+        self._asks_for_keys = None in values
+        return values
 
     def config(self) -> dict[str, Any]:
         """The configuration as plain values; no key appears in it."""
@@ -177,7 +175,7 @@ class Engine:
     def _live(self) -> core.Core:
         if self._forks != forks.count:
             self._restart()
-        if self._secret_thread is None and self._has_dynamic_secrets() and not self._closed:
+        if self._asks_for_keys and self._secret_thread is None and not self._closed:
             self._start_secret_thread()
         return self._core
 
@@ -208,12 +206,12 @@ class Engine:
         if self._closed:
             raise RuntimeError("the engine is closed")
         loop = asyncio.get_running_loop()
-        for other in [other for other in self._bridges if other.is_closed()]:
-            del self._bridges[other]
         bridge = self._bridges.get(loop)
         if bridge is None:
             from .bridge import Bridge
 
+            for other in [other for other in self._bridges if other.is_closed()]:
+                del self._bridges[other]
             bridge = self._bridges[loop] = Bridge()
         return bridge
 
@@ -300,10 +298,10 @@ class Engine:
         Raises:
             ConfigError: `resume` is a file of another format. An exception of `inputs` ends the map and is raised.
         """
-        from .map import run
+        from .map import prepare, run
 
         check_keywords("map", options)
-        return run(self, inputs, concurrency, progress, resume, options)  # type: ignore[arg-type]
+        return run(prepare(self, inputs, concurrency, progress, resume, options))  # type: ignore[arg-type]
 
     async def amap(
         self,
@@ -315,10 +313,10 @@ class Engine:
         **options: Unpack[CallOptions],
     ) -> Batch:
         """map() for asyncio; cancelling the task cancels the open rows."""
-        from .map import arun
+        from .map import arun, prepare
 
         check_keywords("amap", options)
-        return await arun(self, inputs, concurrency, progress, resume, options)  # type: ignore[arg-type]
+        return await arun(prepare(self, inputs, concurrency, progress, resume, options))  # type: ignore[arg-type]
 
     # ---- figures and end
 

@@ -183,7 +183,7 @@ class _Run:
         return Batch(results, complete)
 
 
-def _prepare(
+def prepare(
     engine: Engine,
     inputs: Iterable[Any],
     concurrency: int,
@@ -191,6 +191,7 @@ def _prepare(
     resume: str | os.PathLike[str] | None,
     options: dict[str, Any],
 ) -> _Run:
+    """A map that has begun no row yet. Raises what Engine.map raises."""
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InvalidRequest(f"concurrency: must be a whole number, 1 or more, not {concurrency!r}")
     if isinstance(inputs, str | bytes | dict) or not hasattr(inputs, "__iter__"):
@@ -205,16 +206,8 @@ def _prepare(
     return _Run(engine, inputs, concurrency, progress, file, options)
 
 
-def run(
-    engine: Engine,
-    inputs: Iterable[Any],
-    concurrency: int,
-    progress: bool | None,
-    resume: str | os.PathLike[str] | None,
-    options: dict[str, Any],
-) -> Batch:
+def run(state: _Run) -> Batch:
     """The body of Engine.map."""
-    state = _prepare(engine, inputs, concurrency, progress, resume, options)
     try:
         try:
             while state.running:
@@ -235,18 +228,10 @@ def run(
             state.resume.close()
 
 
-async def arun(
-    engine: Engine,
-    inputs: Iterable[Any],
-    concurrency: int,
-    progress: bool | None,
-    resume: str | os.PathLike[str] | None,
-    options: dict[str, Any],
-) -> Batch:
+async def arun(state: _Run) -> Batch:
     """The body of Engine.amap."""
     import asyncio
 
-    state = _prepare(engine, inputs, concurrency, progress, resume, options)
     loop = asyncio.get_running_loop()
     filled = asyncio.Event()
     loop.add_reader(state.queue.fileno(), filled.set)

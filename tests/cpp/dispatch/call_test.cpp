@@ -141,6 +141,24 @@ TEST(Call, does_not_count_a_pause_of_the_reader_as_silence) {
   EXPECT_FALSE(world.finish().error);
 }
 
+TEST(Call, waits_for_the_usage_when_the_reader_pauses_after_the_finish) {
+  const std::string usage = R"(data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}})"
+                            "\n\n";
+  World world;
+  world.always =
+      SimAnswer().head(200, kEventStream).bytes(text_chunk("a") + kFinish).wait(10ms).bytes(usage + kDone).end();
+  const auto call = world.start(world.spec({world.target("m")}, true));
+  ASSERT_TRUE(world.loop.run_while_not([&] { return !world.recorder->text.empty(); }));
+  call->pause();
+  world.loop.run_for(30s);
+  EXPECT_TRUE(world.recorder->outcomes.empty());
+  call->resume();
+  const Outcome& outcome = world.finish();
+  ASSERT_FALSE(outcome.error);
+  EXPECT_EQ(outcome.summary.usage.output_tokens, 2);
+  EXPECT_FALSE(outcome.cost.estimated);
+}
+
 // ---- retries
 
 TEST(Call, retries_a_passing_failure_and_records_both_attempts) {
@@ -332,11 +350,29 @@ TEST(Call, waits_for_a_secret_and_ends_when_it_cannot_be_had) {
   world.start(world.spec({world.target("m")}));
   world.loop.run_for(5s);
   EXPECT_TRUE(world.exchange.records().empty());
-  ASSERT_TRUE(world.secrets.waiting);
-  world.secrets.waiting(chat::make_error(ErrorKind::Config, "api_key: the callable raised KeyError"));
+  ASSERT_EQ(world.secrets.questions.size(), 1u);
+  world.secrets.answer(1, chat::make_error(ErrorKind::Config, "api_key: the callable raised KeyError"));
   const Outcome& outcome = world.finish();
   EXPECT_EQ(outcome.error->kind, ErrorKind::Config);
   EXPECT_TRUE(world.exchange.records().empty());
+}
+
+TEST(Call, hears_no_answer_of_a_target_that_it_has_left) {
+  World world;
+  world.secrets.held = true;
+  Target first = world.target("a");
+  auto link = std::make_shared<Link>(*first.link);
+  link->headers.push_back({"x-other", SecretHandle{1}});
+  first.link = link;
+  world.start(world.spec({first, world.target("b")}));
+  world.loop.run_for(1s);
+  ASSERT_EQ(world.secrets.questions.size(), 2u);
+  world.secrets.answer(1, chat::make_error(ErrorKind::Config, "api_key: the callable raised KeyError"));
+  world.loop.run_for(1s);  // asks for the key of the second target
+  ASSERT_EQ(world.secrets.questions.size(), 1u) << "the other question of the first target was not forgotten";
+  world.secrets.answer(world.secrets.questions.begin()->first, std::string("sk-secret-1"));
+  EXPECT_FALSE(world.finish().error);
+  EXPECT_EQ(world.models_asked(), (std::vector<std::string>{"b"}));
 }
 
 TEST(Call, takes_the_key_out_of_what_a_provider_repeats) {

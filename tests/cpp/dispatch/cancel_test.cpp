@@ -57,7 +57,7 @@ TEST(Cancel, ends_a_call_that_waits_for_its_secret) {
   call->cancel(cancelled());
   const Outcome& outcome = world.finish();
   EXPECT_EQ(outcome.error->kind, ErrorKind::Cancelled);
-  EXPECT_FALSE(world.secrets.waiting) << "the question was not forgotten";
+  EXPECT_TRUE(world.secrets.questions.empty()) << "the question was not forgotten";
 }
 
 TEST(Cancel, twice_or_after_the_end_is_harmless) {

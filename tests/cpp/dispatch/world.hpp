@@ -58,13 +58,21 @@ class Secrets final : public SecretSource {
       answer(std::string("sk-secret-1"));
       return 0;
     }
-    waiting = std::move(answer);
-    return 1;
+    questions.emplace(++last, std::move(answer));
+    return last;
   }
-  void forget(std::uint64_t) override { waiting = nullptr; }
+  void forget(std::uint64_t question) override { questions.erase(question); }
+
+  // Answers a question that is open, as the engine does it.
+  void answer(std::uint64_t question, Result<std::string> value) {
+    const Answer give = std::move(questions.at(question));
+    questions.erase(question);
+    give(std::move(value));
+  }
 
   bool held = false;
-  Answer waiting;
+  std::uint64_t last = 0;
+  std::map<std::uint64_t, Answer> questions;
 };
 
 struct World {
