@@ -35,7 +35,7 @@ std::shared_ptr<Outcome> outcome_of_body(const protocol::Format& format, const p
     if (!error->status) error->status = status;
     throw Fault{*std::move(error)};
   }
-  outcome->headers = std::move(headers);
+  outcome->headers = runtime::HeaderText(headers);
   return outcome;
 }
 
@@ -93,7 +93,7 @@ py::dict dump(const Outcome& outcome) {
   fields["forced_tool"] = outcome.decode.forced_tool;
   fields["status"] = outcome.status;
   py::list headers;
-  for (const auto& [name, value] : outcome.headers) headers.append(py::make_tuple(to_str(name), to_str(value)));
+  for (const auto& [name, value] : outcome.headers.list()) headers.append(py::make_tuple(to_str(name), to_str(value)));
   fields["headers"] = headers;
   fields["body"] = to_str(outcome.body->text());
   fields["model"] = outcome.model;
@@ -198,7 +198,7 @@ void bind_outcome(py::module_& module) {
       .def_property_readonly("headers",
                              [](const ReplyView& view) {
                                py::dict headers;
-                               for (const auto& [name, value] : view.outcome().headers) {
+                               for (const auto& [name, value] : view.outcome().headers.list()) {
                                  const py::str key = to_str(name).attr("lower")();
                                  headers[key] = headers.contains(key)
                                                     ? py::str(py::str(headers[key]) + py::str(", ") + to_str(value))

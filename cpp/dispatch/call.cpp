@@ -298,7 +298,7 @@ void Call::finish(std::optional<Error> error) {
   outcome_->decode = decode_options();
   outcome_->status = status_;
   outcome_->headers = std::move(headers_);
-  for (auto& header : outcome_->headers) header.second = cleaned(std::move(header.second));
+  outcome_->headers.text() = cleaned(std::move(outcome_->headers.text()));
   outcome_->latency = runtime::to_seconds(now - spec_.submitted);
   if (first_content_) outcome_->time_to_first_token = runtime::to_seconds(*first_content_ - spec_.submitted);
   auto& running = environment_->running_;

@@ -112,7 +112,7 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
 
   // ExchangeSink
   void on_connected() override;
-  void on_head(int status, runtime::HeaderList headers) override;
+  void on_head(runtime::AnswerHead head) override;
   void on_bytes(std::span<char> bytes) override;
   void on_end(runtime::End end) override;
 
@@ -201,7 +201,7 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   bool paused_ = false;
   bool has_marker_ = false;  // of a stream: its terminal marker came
   int status_ = 0;
-  runtime::HeaderList headers_;
+  runtime::HeaderText headers_;
   std::string body_;
   std::unique_ptr<protocol::StreamDecoder> decoder_;
   std::size_t delivered_bytes_ = 0;

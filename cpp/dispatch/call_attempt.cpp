@@ -28,13 +28,13 @@ void set_header(runtime::HeaderList& headers, std::string name, std::string valu
   headers.emplace_back(std::move(name), std::move(value));
 }
 
-bool has_media_type(const runtime::HeaderList& headers, std::string_view media_type) {
-  const std::string_view type = protocol::header(headers, "content-type");
+bool has_media_type(const runtime::HeaderText& headers, std::string_view media_type) {
+  const std::string_view type = headers.find("content-type");
   return type.size() >= media_type.size() && strncasecmp(type.data(), media_type.data(), media_type.size()) == 0;
 }
 
 // Services have answered a plain request with a stream and the other way round: what came decides, not what was asked.
-bool comes_as_stream(bool asked, const runtime::HeaderList& headers) {
+bool comes_as_stream(bool asked, const runtime::HeaderText& headers) {
   return asked ? !has_media_type(headers, "application/json") : has_media_type(headers, "text/event-stream");
 }
 
@@ -78,28 +78,28 @@ void Call::begin_attempt() {
 
 void Call::send() {
   const Link& link = *target().link;
-  runtime::ExchangeRequest request;
-  request.origin = link.origin;
-  request.target = link.path_prefix;
-  if (link.deployment_paths) request.target += "/openai/deployments/" + path_segment(target().wire_model);
-  request.target += encoded_.path + link.query;
-  request.headers = encoded_.headers;
+  runtime::RequestHead head;
+  head.origin = link.origin;
+  head.target = link.path_prefix;
+  if (link.deployment_paths) head.target += "/openai/deployments/" + path_segment(target().wire_model);
+  head.target += encoded_.path + link.query;
+  head.headers = encoded_.headers;
   std::size_t next_secret = 0;
   if (link.key) {
     const std::string& key = secrets_[next_secret++];
     if (link.key_header.empty()) {
-      for (auto& [name, value] : format().credentials(key)) request.headers.emplace_back(name, value);
+      for (auto& [name, value] : format().credentials(key)) head.headers.emplace_back(name, value);
     } else {
-      request.headers.emplace_back(link.key_header, key);
+      head.headers.emplace_back(link.key_header, key);
     }
   }
   for (const auto& header : link.headers) {
     const auto* text = std::get_if<std::string>(&header.value);
-    set_header(request.headers, header.name, text != nullptr ? *text : secrets_[next_secret++]);
+    set_header(head.headers, header.name, text != nullptr ? *text : secrets_[next_secret++]);
   }
-  request.body = request_body_;
   enter(Phase::Connect, spec_.timeout.connect);
-  exchange_id_ = environment_->exchange.start(std::move(request), *this);
+  exchange_id_ = environment_->exchange.start(
+      {.head = std::make_shared<const runtime::RequestHead>(std::move(head)), .body = request_body_}, *this);
 }
 
 bool Call::attempt_is_over() const { return end_ || fault_ || phase_up_ || is_stopped(); }
@@ -117,12 +117,12 @@ void Call::on_connected() {
   enter(Phase::FirstToken, spec_.timeout.first_token);
 }
 
-void Call::on_head(int status, runtime::HeaderList headers) {
+void Call::on_head(runtime::AnswerHead head) {
   if (attempt_is_over()) return;
   connected_ = true;
-  status_ = status;
-  headers_ = std::move(headers);
-  if (is_success(status) && comes_as_stream(spec_.stream, headers_)) {
+  status_ = head.status;
+  headers_ = std::move(head.headers);
+  if (is_success(status_) && comes_as_stream(spec_.stream, headers_)) {
     decoder_ = format().stream_decoder(decode_options());
   }
 }
@@ -197,7 +197,7 @@ std::optional<Error> Call::judge() {
 
 std::optional<Error> Call::judge_answer() {
   if (status_ != 0 && !is_success(status_)) {
-    return status_error(format(), status_, headers_, body_, environment_->loop.unix_now());
+    return status_error(format(), status_, headers_.list(), body_, environment_->loop.unix_now());
   }
   if (end_ && end_->kind != EndKind::Complete && !(decoder_ && decoder_->is_finished())) {
     switch (end_->kind) {

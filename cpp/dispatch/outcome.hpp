@@ -12,6 +12,7 @@
 #include "chat/reply.hpp"
 #include "json/value.hpp"
 #include "protocol/format.hpp"
+#include "runtime/header_text.hpp"
 #include "spend/cost.hpp"
 
 namespace orchestra::dispatch {
@@ -49,7 +50,7 @@ struct Outcome {
   std::unique_ptr<json::Document> body;
   chat::Summary summary;
   int status = 0;
-  protocol::Headers headers;
+  runtime::HeaderText headers;
   std::vector<Attempt> attempts;
   spend::Cost cost;
   double started = 0;  // seconds since 1970, UTC

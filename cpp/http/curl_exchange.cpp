@@ -190,7 +190,7 @@ std::unique_ptr<CurlTransfer> CurlExchange::take(ExchangeId id) {
 }
 
 ExchangeId CurlExchange::start(runtime::ExchangeRequest request, runtime::ExchangeSink& sink) {
-  CurlOrigin& origin = origin_of(request.origin);
+  CurlOrigin& origin = origin_of(request.head->origin);
   std::unique_ptr<CurlTransfer> owned;
   if (origin.idle.empty()) {
     owned = std::make_unique<CurlTransfer>(*this, origin, buffer_->bytes);

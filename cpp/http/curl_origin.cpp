@@ -65,9 +65,10 @@ std::shared_ptr<CURLU> CurlOrigin::url(const std::string& target) {
   return url;
 }
 
-std::shared_ptr<curl_slist> CurlOrigin::headers(const runtime::HeaderList& headers) {
-  // Most requests of an origin have the same headers.
-  if (last_list_ != nullptr && headers == last_headers_) return last_list_;
+std::shared_ptr<curl_slist> CurlOrigin::headers(const std::shared_ptr<const runtime::RequestHead>& head) {
+  // Most requests of an origin have the same head.
+  if (last_head_ == head) return last_list_;
+  const runtime::HeaderList& headers = head->headers;
   curl_slist* list = nullptr;
   const auto add = [&list](const std::string& line) {
     curl_slist* longer = curl_slist_append(list, line.c_str());
@@ -88,7 +89,7 @@ std::shared_ptr<curl_slist> CurlOrigin::headers(const runtime::HeaderList& heade
     return nullptr;
   }
   last_list_.reset(list, curl_slist_free_all);
-  last_headers_ = headers;
+  last_head_ = head;
   return last_list_;
 }
 

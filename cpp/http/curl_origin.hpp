@@ -34,7 +34,7 @@ class CurlOrigin {
   // nullptr: no URL.
   [[nodiscard]] std::shared_ptr<CURLU> url(const std::string& target);
   // nullptr: a header holds a line break or a NUL byte, which would let it speak for another.
-  [[nodiscard]] std::shared_ptr<curl_slist> headers(const runtime::HeaderList& headers);
+  [[nodiscard]] std::shared_ptr<curl_slist> headers(const std::shared_ptr<const runtime::RequestHead>& head);
 
   // The shard with the fewest requests to this origin in flight: so a connection is opened only when all are in use.
   [[nodiscard]] std::size_t enter_shard();
@@ -48,7 +48,7 @@ class CurlOrigin {
  private:
   std::shared_ptr<const runtime::Origin> origin_;
   std::unordered_map<std::string, std::shared_ptr<CURLU>> urls_;  // by target
-  runtime::HeaderList last_headers_;
+  std::shared_ptr<const runtime::RequestHead> last_head_;
   std::shared_ptr<curl_slist> last_list_;
   std::array<std::uint32_t, kShards> in_flight_{};
   std::size_t running_ = 0;

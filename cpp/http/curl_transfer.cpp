@@ -73,9 +73,9 @@ std::optional<std::string> CurlTransfer::begin(runtime::ExchangeId id, runtime::
   end_.reset();
   body_ = std::move(request.body);
   if (easy_ == nullptr) return "out of memory";
-  url_ = origin_.url(request.target);
+  url_ = origin_.url(request.head->target);
   if (url_ == nullptr) return "the URL is malformed";
-  headers_ = origin_.headers(request.headers);
+  headers_ = origin_.headers(request.head);
   if (headers_ == nullptr) return "a header holds a line break";
   curl_easy_setopt(easy_, CURLOPT_CURLU, url_.get());
   curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_.get());
@@ -125,7 +125,7 @@ std::size_t CurlTransfer::on_head_line(char* bytes, std::size_t size, std::size_
 
 void CurlTransfer::give_held_head() {
   if (!std::exchange(held_head_, false)) return;
-  sink_->on_head(head_.status(), head_.take_headers());
+  sink_->on_head(head_.take());
 }
 
 std::size_t CurlTransfer::on_body(char* bytes, std::size_t size, std::size_t count, void* self) {

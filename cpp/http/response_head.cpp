@@ -55,12 +55,12 @@ ResponseHead::Progress ResponseHead::add(std::string_view line) {
   if (++lines_ > limits_.lines) return fail("the head of the answer is over the limit of lines");
   if (complete_) return Progress::More;
   if (line.front() == ' ' || line.front() == '\t') {  // a folded line goes on with the value before it
-    if (!headers_.empty()) headers_.back().second.append(" ").append(trimmed(line));
+    headers_.extend_last(trimmed(line));
     return Progress::More;
   }
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return fail("a header of the answer has no colon");
-  headers_.emplace_back(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+  headers_.add(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
   return Progress::More;
 }
 

@@ -24,7 +24,7 @@ class ResponseHead {
 
   // REQUIRES: Complete.
   [[nodiscard]] int status() const { return status_; }
-  [[nodiscard]] runtime::HeaderList take_headers() { return std::move(headers_); }
+  [[nodiscard]] runtime::AnswerHead take() { return {status_, std::move(headers_)}; }
   // Anything at all came.
   [[nodiscard]] bool has_begun() const { return bytes_ > 0; }
   [[nodiscard]] bool is_complete() const { return complete_; }
@@ -35,7 +35,7 @@ class ResponseHead {
   Progress fail(std::string_view fault);
 
   HeadLimits limits_;
-  runtime::HeaderList headers_;
+  runtime::HeaderText headers_;
   std::string_view fault_;
   std::size_t bytes_ = 0;
   std::size_t lines_ = 0;

@@ -16,7 +16,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
+
+#include "runtime/header_text.hpp"
 
 namespace orchestra::runtime {
 
@@ -28,15 +29,26 @@ struct Origin {
   std::string proxy;      // "": as the environment says; "-": none at all
   std::string ca_file;    // "": the system's store
   bool insecure = false;  // no verification of certificates
+  bool own = false;       // by the exchange of our own (http/own_exchange.hpp), where there is one; else by libcurl
 };
 
-using HeaderList = std::vector<std::pair<std::string, std::string>>;
-
-struct ExchangeRequest {
+// What a request says before its body. Immutable, and best shared by all requests that say the same: exchanges keep what
+// they make of it (a parsed URL, the bytes to send) by its address.
+struct RequestHead {
   std::shared_ptr<const Origin> origin;
   std::string target;  // path and query, begins with "/"
   HeaderList headers;
+};
+
+struct ExchangeRequest {
+  std::shared_ptr<const RequestHead> head;
   std::shared_ptr<const std::string> body;  // sent by POST with its Content-Length
+};
+
+// The head of an answer.
+struct AnswerHead {
+  int status = 0;
+  HeaderText headers;
 };
 
 enum class EndKind : std::uint8_t {
@@ -58,8 +70,8 @@ class ExchangeSink {
   virtual ~ExchangeSink() = default;
   // A connection stands (new or kept alive, TLS done): the request goes out.
   virtual void on_connected() = 0;
-  // Status and headers of the answer (interim 1xx answers are left out); names as they came.
-  virtual void on_head(int status, HeaderList headers) = 0;
+  // Interim 1xx answers are left out.
+  virtual void on_head(AnswerHead head) = 0;
   virtual void on_bytes(std::span<char> bytes) = 0;
   virtual void on_end(End end) = 0;
 };
@@ -77,7 +89,7 @@ class Exchange {
   virtual void cancel(ExchangeId id) = 0;  // of an id that has ended: nothing
   // Open connections, idle ones too.
   [[nodiscard]] virtual std::size_t connections() const = 0;
-  // "curl", "sim": recorded with each attempt.
+  // "own", "curl", "sim": recorded with each attempt.
   [[nodiscard]] virtual std::string_view name() const = 0;
 };
 

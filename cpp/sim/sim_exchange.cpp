@@ -113,7 +113,7 @@ void SimExchange::advance(std::uint64_t number) {
       ++open.next;
       open.head_given = true;
       schedule(open);
-      open.sink.on_head(step.status, std::move(step.headers));
+      open.sink.on_head({step.status, runtime::HeaderText(step.headers)});
       return;
     case SimStep::Kind::Bytes: give_bytes(open, step); return;
     case SimStep::Kind::Wait:

@@ -77,7 +77,7 @@ struct SimRecord {
   [[nodiscard]] bool was_sent() const { return connected != runtime::kNever; }
   [[nodiscard]] bool was_cancelled() const { return cancelled_at != runtime::kNever; }
   [[nodiscard]] bool has_ended() const { return ended_at != runtime::kNever; }
-  [[nodiscard]] const std::string& target() const { return request.target; }
+  [[nodiscard]] const std::string& target() const { return request.head->target; }
   [[nodiscard]] std::string_view body() const { return request.body ? std::string_view(*request.body) : ""; }
 };
 

@@ -51,9 +51,9 @@ TEST(Call, sends_the_key_and_the_model_where_the_provider_wants_them) {
   world.start(world.spec({target}));
   ASSERT_FALSE(world.finish().error);
   const auto& request = world.exchange.records()[0].request;
-  EXPECT_EQ(request.target, "/openai/deployments/gpt-x/chat/completions?api-version=2024-10-21");
-  EXPECT_EQ(protocol::header(request.headers, "api-key"), "sk-secret-1");
-  EXPECT_EQ(protocol::header(request.headers, "authorization"), "");
+  EXPECT_EQ(request.head->target, "/openai/deployments/gpt-x/chat/completions?api-version=2024-10-21");
+  EXPECT_EQ(protocol::header(request.head->headers, "api-key"), "sk-secret-1");
+  EXPECT_EQ(protocol::header(request.head->headers, "authorization"), "");
 }
 
 // ---- deadlines
@@ -384,7 +384,7 @@ TEST(Call, takes_the_key_out_of_what_a_provider_repeats) {
   EXPECT_EQ(outcome.error->message.find("sk-secret"), std::string::npos) << outcome.error->message;
   EXPECT_EQ(outcome.error->body.find("sk-secret"), std::string::npos);
   EXPECT_EQ(outcome.attempts[0].error_message.find("sk-secret"), std::string::npos);
-  EXPECT_EQ(protocol::header(outcome.headers, "x-echo"), "***");
+  EXPECT_EQ(outcome.headers.find("x-echo"), "***");
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ class CurlDriver {
     scripts_ = std::move(scripts);
   }
   runtime::ExchangeRequest request(std::string body) {
-    return {.origin = origin_, .target = "/v1/chat", .body = std::make_shared<const std::string>(std::move(body))};
+    return runtime::request_of({.origin = origin_, .target = "/v1/chat"}, std::move(body));
   }
   static runtime::ExchangeRequest refused_request() {
     std::string url;
@@ -45,8 +45,8 @@ class CurlDriver {
       const RawServer gone([](RawServer::Connection&) {});
       url = gone.url();
     }
-    return {.origin = std::make_shared<const runtime::Origin>(runtime::Origin{.url = url, .proxy = "-"}),
-            .target = "/"};
+    return runtime::request_of({.origin = std::make_shared<const runtime::Origin>(runtime::Origin{.url = url, .proxy = "-"}),
+                                .target = "/"});
   }
   bool run_until(const std::function<bool()>& condition) { return loop_.run_until(condition); }
   void run_for(runtime::Duration duration) { loop_.run_for(duration); }

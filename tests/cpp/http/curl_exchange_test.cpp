@@ -37,11 +37,10 @@ class CurlExchangeTest : public testing::Test {
   }
   ExchangeId start(RecordingSink& sink, const std::shared_ptr<const Origin>& origin, std::string body = "{}",
                    runtime::HeaderList headers = {}, std::string target = "/v1/chat") {
-    return exchange->start({.origin = origin,
-                            .target = std::move(target),
-                            .headers = std::move(headers),
-                            .body = std::make_shared<const std::string>(std::move(body))},
-                           sink);
+    return exchange->start(
+        runtime::request_of({.origin = origin, .target = std::move(target), .headers = std::move(headers)},
+                            std::move(body)),
+        sink);
   }
   bool run_to_end(RecordingSink& sink) {
     return loop.run_until([&] { return sink.has_ended(); });
@@ -435,7 +434,7 @@ TEST_F(CurlExchangeTest, works_on_several_loops_at_once) {
       const auto origin = origin_of(server.url());
       for (int request = 0; request < 50; ++request) {
         RecordingSink sink;
-        own.start({.origin = origin, .target = "/"}, sink);
+        own.start(runtime::request_of({.origin = origin, .target = "/"}), sink);
         if (own_loop.run_until([&] { return sink.has_ended(); }) && sink.body == "ok") ++complete;
       }
     });

@@ -88,7 +88,7 @@ class CurlExchangeTlsTest : public testing::Test {
     origin.proxy = "-";
     if (origin.url.empty()) origin.url = server_->url("https");
     const auto shared = std::make_shared<const Origin>(std::move(origin));
-    exchange_->start({.origin = shared, .target = "/", .body = std::make_shared<const std::string>("{}")}, sink);
+    exchange_->start(runtime::request_of({.origin = shared, .target = "/"}), sink);
     EXPECT_TRUE(loop_.run_until([&] { return sink.has_ended(); }));
     return sink.end->kind;
   }
@@ -166,7 +166,7 @@ TEST_F(CurlExchangeTlsTest, keeps_a_connection_for_the_next_request) {
       std::make_shared<const Origin>(Origin{.url = server_->url("https"), .proxy = "-", .insecure = true});
   for (int i = 0; i < 5; ++i) {
     RecordingSink sink;
-    exchange_->start({.origin = origin, .target = "/", .body = std::make_shared<const std::string>("{}")}, sink);
+    exchange_->start(runtime::request_of({.origin = origin, .target = "/"}), sink);
     ASSERT_TRUE(loop_.run_until([&] { return sink.has_ended(); }));
     EXPECT_EQ(sink.body, "ok");
   }

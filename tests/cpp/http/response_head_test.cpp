@@ -20,7 +20,7 @@ TEST(ResponseHead, gathers_status_and_headers_as_they_came) {
   EXPECT_EQ(head.add("a:b:c\n"), Progress::More);
   EXPECT_EQ(head.add("\r\n"), Progress::Complete);
   EXPECT_EQ(head.status(), 429);
-  EXPECT_THAT(head.take_headers(), ElementsAre(Pair("Retry-After", "3"), Pair("X-Empty", ""), Pair("a", "b:c")));
+  EXPECT_THAT(head.take().headers.list(), ElementsAre(Pair("Retry-After", "3"), Pair("X-Empty", ""), Pair("a", "b:c")));
 }
 
 TEST(ResponseHead, leaves_out_interim_heads) {
@@ -31,14 +31,14 @@ TEST(ResponseHead, leaves_out_interim_heads) {
   EXPECT_EQ(head.add("HTTP/1.1 200\r\n"), Progress::More);
   EXPECT_EQ(head.add("\r\n"), Progress::Complete);
   EXPECT_EQ(head.status(), 200);
-  EXPECT_TRUE(head.take_headers().empty());
+  EXPECT_TRUE(head.take().headers.empty());
 }
 
 TEST(ResponseHead, joins_a_folded_line_to_its_value) {
   ResponseHead head({});
   for (const char* line : {"HTTP/1.1 200 OK\r\n", "A: one\r\n", "  two\r\n"}) EXPECT_EQ(head.add(line), Progress::More);
   EXPECT_EQ(head.add("\r\n"), Progress::Complete);
-  EXPECT_THAT(head.take_headers(), ElementsAre(Pair("A", "one two")));
+  EXPECT_THAT(head.take().headers.list(), ElementsAre(Pair("A", "one two")));
 }
 
 TEST(ResponseHead, takes_as_many_lines_and_bytes_as_the_limits_say_and_no_more) {
@@ -83,7 +83,7 @@ TEST(ResponseHead, drops_trailers) {
   EXPECT_EQ(head.add("\r\n"), Progress::Complete);
   EXPECT_EQ(head.add("x-checksum: 1\r\n"), Progress::More);
   EXPECT_EQ(head.add("\r\n"), Progress::More);
-  EXPECT_TRUE(head.take_headers().empty());
+  EXPECT_TRUE(head.take().headers.empty());
 }
 
 }  // namespace

@@ -26,13 +26,18 @@ struct ScriptStep {
 };
 using Script = std::vector<ScriptStep>;
 
+inline ExchangeRequest request_of(RequestHead head, std::string body = "{}") {
+  return {.head = std::make_shared<const RequestHead>(std::move(head)),
+          .body = std::make_shared<const std::string>(std::move(body))};
+}
+
 // Writes down what it is told. The hooks run at the end of a call.
 class RecordingSink final : public ExchangeSink {
  public:
   void on_connected() override { note("connected", connected); }
-  void on_head(int answer_status, HeaderList answer_headers) override {
-    status = answer_status;
-    headers = std::move(answer_headers);
+  void on_head(AnswerHead answer) override {
+    status = answer.status;
+    headers = answer.headers.list();
     note("head", head);
   }
   void on_bytes(std::span<char> given) override {

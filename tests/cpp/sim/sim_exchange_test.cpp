@@ -36,7 +36,7 @@ class SimDriver {
  public:
   SimDriver()
       : exchange_(std::in_place, loop_, [this](const ExchangeRequest& request, std::uint64_t number) {
-          if (request.target == "/refused") return SimAnswer().refuse(1ms);
+          if (request.head->target == "/refused") return SimAnswer().refuse(1ms);
           return answer_of(scripts_[std::min<std::size_t>(number, scripts_.size()) - 1]);
         }) {}
 
@@ -48,9 +48,9 @@ class SimDriver {
   }
   void serve(std::vector<Script> scripts) { scripts_ = std::move(scripts); }
   static ExchangeRequest request(std::string body) {
-    return {.target = "/", .body = std::make_shared<const std::string>(std::move(body))};
+    return runtime::request_of({.target = "/"}, std::move(body));
   }
-  static ExchangeRequest refused_request() { return {.target = "/refused"}; }
+  static ExchangeRequest refused_request() { return runtime::request_of({.target = "/refused"}); }
   bool run_until(const std::function<bool()>& condition) { return loop_.run_while_not(condition); }
   void run_for(Duration duration) { loop_.run_for(duration); }
   [[nodiscard]] std::size_t requests_seen() const {
@@ -83,11 +83,11 @@ namespace {
 TEST(SimExchange, records_each_exchange) {
   SimLoop loop(1);
   SimExchange exchange(loop, [](const ExchangeRequest& request, std::uint64_t number) {
-    EXPECT_EQ(request.target, "/v1/chat");
+    EXPECT_EQ(request.head->target, "/v1/chat");
     if (number == 2) return SimAnswer().connect(3ms).stall();
     return SimAnswer::reply(200, "text", 20ms);
   });
-  const ExchangeRequest request{.target = "/v1/chat", .body = std::make_shared<const std::string>("{}")};
+  const ExchangeRequest request = runtime::request_of({.target = "/v1/chat"});
   RecordingSink first;
   RecordingSink second;
   exchange.start(request, first);
@@ -111,7 +111,7 @@ TEST(SimExchange, tells_a_tls_failure) {
   SimLoop loop(1);
   SimExchange exchange(loop, [](const ExchangeRequest&, std::uint64_t) { return SimAnswer().tls_failure(2ms); });
   RecordingSink sink;
-  exchange.start({.target = "/"}, sink);
+  exchange.start(runtime::request_of({.target = "/"}), sink);
   loop.run();
   EXPECT_EQ(sink.log, "end ");
   EXPECT_EQ(sink.end->kind, EndKind::TlsFailed);
@@ -123,7 +123,7 @@ TEST(SimExchange, drips_with_a_gap) {
   SimExchange exchange(
       loop, [](const ExchangeRequest&, std::uint64_t) { return SimAnswer().head(200).bytes("abcd", 1, 1s).end(); });
   RecordingSink sink;
-  exchange.start({.target = "/"}, sink);
+  exchange.start(runtime::request_of({.target = "/"}), sink);
   loop.run();
   EXPECT_EQ(sink.body, "abcd");
   EXPECT_EQ(sink.largest, 1u);
@@ -140,7 +140,7 @@ TEST(SimExchange, cuts_at_random_without_losing_a_byte) {
       return SimAnswer().head(200).bytes(text, SimAnswer::kRandomPieces).end();
     });
     RecordingSink sink;
-    exchange.start({.target = "/"}, sink);
+    exchange.start(runtime::request_of({.target = "/"}), sink);
     loop.run();
     EXPECT_EQ(sink.body, text);
     largest.insert(sink.largest);
@@ -160,7 +160,7 @@ std::uint64_t hash_of_a_day(std::uint64_t seed) {
   std::vector<std::unique_ptr<RecordingSink>> sinks;
   runtime::Timer arrivals(loop, [&] {
     sinks.push_back(std::make_unique<RecordingSink>());
-    const auto id = exchange.start({.target = "/"}, *sinks.back());
+    const auto id = exchange.start(runtime::request_of({.target = "/"}), *sinks.back());
     if (sinks.size() % 7 == 0) exchange.cancel(id);
     if (sinks.size() < 2000) arrivals.set(loop.now() + 3ms);
   });
