@@ -69,7 +69,25 @@ EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, 
   now_ = monotonic_now();
 }
 
+// Work of one call of post(std::function).
+class EventLoop::FunctionWork final : public Work {
+ public:
+  explicit FunctionWork(std::function<void()> function) : function_(std::move(function)) {}
+  void run() override {
+    function_();
+    delete this;
+  }
+  void drop() override { delete this; }
+
+ private:
+  std::function<void()> function_;
+};
+
 EventLoop::~EventLoop() {
+  // What is dropped may hold what posts more.
+  while (Work* work = take_posted()) {
+    while (work != nullptr) std::exchange(work, work->next_)->drop();
+  }
   close(wake_);
   close(epoll_);
 }
@@ -81,16 +99,33 @@ double EventLoop::unix_now() const {
 }
 
 void EventLoop::post(std::function<void()> work) {
-  bool wake = false;
-  {
-    const std::lock_guard lock(mutex_);
-    inbox_.push_back(std::move(work));
-    wake = std::exchange(asleep_, false);
+  post(*new FunctionWork(std::move(work)));
+}
+
+void EventLoop::post(Work& work) {
+  work.next_ = posted_.load(std::memory_order_relaxed);
+  while (!posted_.compare_exchange_weak(work.next_, &work)) {
   }
-  if (!wake) return;
+  // Either this sees that the loop is about to sleep, or the loop sees the work: both sides write first, then read, in
+  // one order for all (sequentially consistent).
+  if (!asleep_ || !asleep_.exchange(false)) return;
   const std::uint64_t one = 1;
   // It fails only when the counter is full, and then the loop is woken already.
   [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
+}
+
+// All that was posted, in order.
+Work* EventLoop::take_posted() {
+  if (posted_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  Work* reversed = posted_.exchange(nullptr, std::memory_order_acquire);
+  Work* first = nullptr;
+  while (reversed != nullptr) {
+    Work* next = reversed->next_;
+    reversed->next_ = first;
+    first = reversed;
+    reversed = next;
+  }
+  return first;
 }
 
 void EventLoop::stop() {
@@ -98,6 +133,14 @@ void EventLoop::stop() {
 }
 
 void EventLoop::watch(int fd, Readiness events, Watcher& watcher) {
+  add(fd, ((events & kReadable) != 0 ? EPOLLIN : 0u) | ((events & kWritable) != 0 ? EPOLLOUT : 0u), watcher);
+}
+
+void EventLoop::watch_edges(int fd, Watcher& watcher) {
+  add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, watcher);
+}
+
+void EventLoop::add(int fd, std::uint32_t events, Watcher& watcher) {
   const auto place = static_cast<std::size_t>(fd);
   if (place >= watches_.size()) watches_.resize(place + 1);
   Watch& entry = watches_[place];
@@ -105,7 +148,7 @@ void EventLoop::watch(int fd, Readiness events, Watcher& watcher) {
   entry.watcher = &watcher;
   if (!known) ++entry.generation;
   epoll_event event{};
-  event.events = ((events & kReadable) != 0 ? EPOLLIN : 0u) | ((events & kWritable) != 0 ? EPOLLOUT : 0u);
+  event.events = events;
   // The generation tells an event of a closed descriptor from one of its successor with the same number.
   event.data.u64 = (static_cast<std::uint64_t>(entry.generation) << 32) | static_cast<std::uint32_t>(fd);
   // A descriptor that was closed without unwatch() has left epoll; its number may be another file's by now.
@@ -131,29 +174,17 @@ void EventLoop::run_turn() {
   if (const TimePoint due = next_due(); due != kNever) {
     timeout = std::max(due - monotonic_now(), Duration(0));
   }
-  {
-    const std::lock_guard lock(mutex_);
-    if (inbox_.empty()) {
-      asleep_ = timeout > Duration(0);
-    } else {
-      timeout = Duration(0);
-    }
+  if (timeout > Duration(0)) {
+    asleep_ = true;
+    if (posted_ != nullptr) timeout = Duration(0);
   }
   ran_ = false;
   wait(timeout);
+  asleep_.store(false, std::memory_order_relaxed);
 
-  {
-    const std::lock_guard lock(mutex_);
-    asleep_ = false;
-    work_.swap(inbox_);
-  }
-  if (!work_.empty()) {
+  for (Work* work = take_posted(); work != nullptr;) {
     ran_ = true;
-    for (auto& work : work_) {
-      work();
-      work = nullptr;  // what it holds goes before the next begins
-    }
-    work_.clear();
+    std::exchange(work, work->next_)->run();
   }
 
   // One that sets itself again to now fires again in the next turn, so that no timer can hold up the rest.
@@ -180,6 +211,7 @@ void EventLoop::wait(Duration timeout) {
     if ((event.events & EPOLLIN) != 0) ready |= kReadable;
     if ((event.events & EPOLLOUT) != 0) ready |= kWritable;
     if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) ready |= kBroken;
+    if ((event.events & EPOLLRDHUP) != 0) ready |= kEnding;
     ran_ = true;
     entry.watcher->on_ready(fd, ready);
   }

@@ -7,8 +7,8 @@
 // Linux: the only file that knows epoll and eventfd is event_loop.cpp.
 #pragma once
 
+#include <atomic>
 #include <functional>
-#include <mutex>
 #include <vector>
 
 #include "runtime/loop.hpp"
@@ -20,6 +20,7 @@ using Readiness = unsigned;
 inline constexpr Readiness kReadable = 1;
 inline constexpr Readiness kWritable = 2;
 inline constexpr Readiness kBroken = 4;  // an error or the other side is gone: always watched for
+inline constexpr Readiness kEnding = 8;  // the other side sends no more; told by watch_edges() only
 
 class Watcher {
  public:
@@ -39,6 +40,7 @@ class EventLoop final : public Loop {
   [[nodiscard]] TimePoint now() const override { return now_; }
   [[nodiscard]] double unix_now() const override;
   void post(std::function<void()> work) override;
+  void post(Work& work) override;
 
   // Runs turns until stop().
   void run();
@@ -48,6 +50,9 @@ class EventLoop final : public Loop {
   // Level-triggered. The watcher must live until unwatch(); a file descriptor must be unwatched before it is closed.
   // Watching again changes the events.
   void watch(int fd, Readiness events, Watcher& watcher);
+  // Edge-triggered, for everything, until unwatch(): on_ready() comes when something has changed, so whoever is told to
+  // read or write goes on until there is nothing more.
+  void watch_edges(int fd, Watcher& watcher);
   void unwatch(int fd);
 
  private:
@@ -56,8 +61,12 @@ class EventLoop final : public Loop {
     std::uint32_t generation = 0;
   };
 
+  class FunctionWork;
+
+  void add(int fd, std::uint32_t events, Watcher& watcher);
   void wait(Duration timeout);
   void run_turn();
+  Work* take_posted();
 
   int epoll_ = -1;
   int wake_ = -1;
@@ -66,10 +75,8 @@ class EventLoop final : public Loop {
   bool stopping_ = false;
   bool ran_ = false;  // anything in this turn
 
-  std::mutex mutex_;
-  std::vector<std::function<void()>> inbox_;  // guarded by mutex_
-  bool asleep_ = false;                       // guarded by mutex_: the next post must wake the loop
-  std::vector<std::function<void()>> work_;
+  std::atomic<Work*> posted_ = nullptr;  // last posted first
+  std::atomic<bool> asleep_ = false;     // the next post must wake the loop
 };
 
 }  // namespace orchestra::runtime

@@ -55,6 +55,26 @@ class Timer {
   std::size_t place_ = kNotSet;  // in the heap
 };
 
+// Work that waits for its turn without memory of its own: whoever posts it keeps it until it has run, and does not post
+// it again before.
+class Work {
+ public:
+  Work() = default;
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  virtual void run() = 0;
+  // The loop is destroyed before its turn came.
+  virtual void drop() {}
+
+ protected:
+  ~Work() = default;
+
+ private:
+  friend class EventLoop;
+  Work* next_ = nullptr;
+};
+
 class Loop {
  public:
   Loop() = default;
@@ -67,6 +87,7 @@ class Loop {
   [[nodiscard]] virtual double unix_now() const = 0;
   // Runs the work on the loop's thread, after what runs now. May be called from any thread.
   virtual void post(std::function<void()> work) = 0;
+  virtual void post(Work& work) = 0;
 
   // Called at the end of every turn in which anything ran, so that what was gathered in it goes out at once.
   void on_turn_end(std::function<void()> hook) { turn_hooks_.push_back(std::move(hook)); }

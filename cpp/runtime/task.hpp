@@ -67,16 +67,14 @@ struct Task {
 
 // An event that resets itself: co_await returns once notify() was called since the last return. One waiter. The waiter
 // is resumed by the loop, never from inside notify().
-class Wake {
+class Wake final : private Work {
  public:
   explicit Wake(Loop& loop) : loop_(loop) {}
-  Wake(const Wake&) = delete;
-  Wake& operator=(const Wake&) = delete;
 
   void notify() {
     if (set_) return;
     set_ = true;
-    if (waiter_) schedule();
+    if (waiter_) loop_.post(*this);
   }
 
   // A small awaiter, so that a compiler that copies awaiters (GCC 12 does) copies a reference.
@@ -89,13 +87,9 @@ class Wake {
   Awaiter operator co_await() noexcept { return {*this}; }
 
  private:
-  void schedule() {
-    loop_.post([this] {
-      set_ = false;
-      auto waiter = waiter_;
-      waiter_ = nullptr;
-      waiter.resume();
-    });
+  void run() override {
+    set_ = false;
+    std::exchange(waiter_, nullptr).resume();
   }
 
   Loop& loop_;

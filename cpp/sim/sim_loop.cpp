@@ -9,6 +9,9 @@ SimLoop::SimLoop(std::uint64_t seed, SimLoopOptions options) : seed_(seed), opti
 double SimLoop::unix_now() const { return options_.unix_start + runtime::to_seconds(now_.time_since_epoch()); }
 
 void SimLoop::post(std::function<void()> work) { posted_.push_back(std::move(work)); }
+void SimLoop::post(runtime::Work& work) {
+  posted_.emplace_back([&work] { work.run(); });
+}
 
 void SimLoop::mix(std::uint64_t decision) { hash_ = (hash_ ^ decision) * 1099511628211u; }
 

@@ -32,6 +32,7 @@ class SimLoop final : public runtime::Loop {
   [[nodiscard]] TimePoint now() const override { return now_; }
   [[nodiscard]] double unix_now() const override;
   void post(std::function<void()> work) override;
+  void post(runtime::Work& work) override;
 
   // Runs one thing: a random ready one (after moving the time on when nothing is ready), or the hooks of the turn's
   // end, which come after a random number of things and always before time moves. False: nothing is left.

@@ -19,6 +19,7 @@ class HandLoop final : public Loop {
   [[nodiscard]] TimePoint now() const override { return now_; }
   [[nodiscard]] double unix_now() const override { return 0; }
   void post(std::function<void()> work) override { work(); }
+  void post(Work& work) override { work.run(); }
 
   void move_to(TimePoint time) {
     now_ = time;
