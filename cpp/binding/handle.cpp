@@ -1,54 +1,6 @@
 #include "binding/handle.hpp"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <chrono>
-#include <system_error>
-#include <utility>
-
 namespace orchestra::binding {
-
-Queue::~Queue() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-void Queue::push(std::uint64_t ticket) {
-  const std::lock_guard lock(mutex_);
-  tickets_.push_back(ticket);
-  if (tickets_.size() > 1) return;  // whoever waits knows already
-  if (descriptor_ >= 0) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = ::write(descriptor_, &one, sizeof one);
-  }
-  filled_.notify_one();
-}
-
-int Queue::descriptor() {
-  const std::lock_guard lock(mutex_);
-  if (descriptor_ < 0) {
-    descriptor_ = ::eventfd(tickets_.empty() ? 0 : 1, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (descriptor_ < 0)
-      throw std::system_error(errno, std::generic_category(), "no file descriptor for an event loop");
-  }
-  return descriptor_;
-}
-
-std::vector<std::uint64_t> Queue::drain() {
-  const std::lock_guard lock(mutex_);
-  if (descriptor_ >= 0) {
-    std::uint64_t count = 0;
-    [[maybe_unused]] const auto got = ::read(descriptor_, &count, sizeof count);
-  }
-  return std::exchange(tickets_, {});
-}
-
-std::vector<std::uint64_t> Queue::wait(double seconds) {
-  std::unique_lock lock(mutex_);
-  filled_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return !tickets_.empty(); });
-  return std::exchange(tickets_, {});
-}
 
 bool Handle::start() {
   std::shared_ptr<engine::Call> call;
@@ -114,16 +66,18 @@ dispatch::Partial Handle::partial() {
 void Handle::announce(std::unique_lock<std::mutex>& lock) {
   const bool first = !std::exchange(announced_, true);
   lock.unlock();
-  if (first) queue_->push(ticket_);
+  if (first) queue_->push({ticket_, nullptr});
 }
 
 void Handle::on_deltas(engine::Call& call, std::vector<chat::Delta> deltas) {
   bool pause = false;
   {
     std::unique_lock lock(mutex_);
-    for (auto& delta : deltas) {
-      buffered_ += sizeof delta + delta.bytes();
-      deltas_.push_back(std::move(delta));
+    for (const auto& delta : deltas) buffered_ += sizeof delta + delta.bytes();
+    if (deltas_.empty()) {
+      deltas_ = std::move(deltas);
+    } else {
+      deltas_.insert(deltas_.end(), std::make_move_iterator(deltas.begin()), std::make_move_iterator(deltas.end()));
     }
     if (buffered_ > kMostBuffered && !paused_) pause = paused_ = true;
     announce(lock);

@@ -1,48 +1,22 @@
-// Queue and Handle: how ended calls and deltas get from the engine's thread to Python's.
-//
-// The engine's thread never takes the GIL: it fills a Handle and names it in a Queue. A Python thread waits on the
-// Queue with the GIL released, or an event loop watches its descriptor; many completions come behind one wake-up.
+// Handle: a stream that runs, between the engine's thread and Python's.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "binding/queue.hpp"
 #include "engine/engine.hpp"
 
 namespace orchestra::binding {
 
-class Queue {
- public:
-  Queue() = default;
-  ~Queue();
-  Queue(const Queue&) = delete;
-  Queue& operator=(const Queue&) = delete;
-
-  // Any thread.
-  void push(std::uint64_t ticket);
-
-  // A descriptor that is readable while there is something; made at the first call.
-  int descriptor();
-  // The tickets that were pushed since the last time.
-  std::vector<std::uint64_t> drain();
-  // Waits until there is something; returns empty after `seconds`. Does not touch Python.
-  std::vector<std::uint64_t> wait(double seconds);
-
- private:
-  std::mutex mutex_;
-  std::condition_variable filled_;
-  std::vector<std::uint64_t> tickets_;
-  int descriptor_ = -1;
-};
-
-// One call of Python's. Shared by Python and the engine.
+// Shared by Python and the engine.
 class Handle final : public dispatch::Listener {
  public:
-  // Tickets are given by the caller and unique within the queue.
+  // Announced in the queue by this ticket.
   Handle(const std::shared_ptr<engine::Engine>& engine, std::shared_ptr<Queue> queue, std::uint64_t ticket)
       : engine_(engine), queue_(std::move(queue)), ticket_(ticket) {}
 
@@ -64,9 +38,10 @@ class Handle final : public dispatch::Listener {
   // Listener
   void on_deltas(engine::Call& call, std::vector<chat::Delta> deltas) override;
   void on_done(engine::Call& call, std::shared_ptr<engine::Outcome> outcome) override;
+  void on_turn_end() override { queue_->signal(); }
 
  private:
-  // A stream whose consumer is behind by more than this stops reading, and goes on below half of it.
+  // A stream whose consumer is behind by more than this stops reading until the consumer takes what is there.
   static constexpr std::size_t kMostBuffered = 1u << 20;
 
   void announce(std::unique_lock<std::mutex>& lock);

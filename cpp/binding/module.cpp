@@ -1,7 +1,9 @@
 // The compiled module orchestra._core. Only python/orchestra/_compiled.py imports it.
 #include <pybind11/pybind11.h>
 
+#include "binding/calls.hpp"
 #include "binding/core.hpp"
+#include "binding/delta.hpp"
 #include "binding/fake.hpp"
 #include "binding/faults.hpp"
 #include "binding/json_python.hpp"
@@ -18,8 +20,10 @@ PYBIND11_MODULE(_core, module) {
   module.attr("version") = ORCHESTRA_VERSION;
   bind_faults(module);
   bind_values(module);
+  bind_delta(module);
   bind_outcome(module);
   bind_core(module);
+  bind_calls(module);
   bind_wire(module);
   bind_fake(module);
 

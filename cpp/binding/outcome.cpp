@@ -2,6 +2,11 @@
 
 #include <pybind11/stl.h>
 
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <string>
+
 #include "binding/faults.hpp"
 #include "binding/json_python.hpp"
 #include "binding/values.hpp"
@@ -11,19 +16,6 @@ namespace orchestra::binding {
 namespace py = pybind11;
 using dispatch::Attempt;
 using dispatch::Outcome;
-
-const std::vector<chat::Choice>& ReplyView::choices() {
-  if (choices_.empty()) {
-    if (outcome_->body && outcome_->format != nullptr) {
-      choices_ = outcome_->format->choices(outcome_->body->root(), outcome_->decode);
-    }
-    if (choices_.empty()) {
-      choices_.emplace_back();
-      choices_.back().message = R"({"role":"assistant","content":""})";
-    }
-  }
-  return choices_;
-}
 
 std::shared_ptr<Outcome> outcome_of_body(const protocol::Format& format, const protocol::DecodeOptions& options,
                                          int status, protocol::Headers headers, std::string body) {
@@ -119,7 +111,7 @@ py::dict dump(const Outcome& outcome) {
   return fields;
 }
 
-ReplyView restore(const py::dict& fields) {
+py::object restore(const py::dict& fields) {
   const auto* format = protocol::find_format(fields["protocol"].cast<std::string>());
   if (format == nullptr) throw py::value_error("unknown protocol");
   protocol::DecodeOptions options;
@@ -150,73 +142,214 @@ ReplyView restore(const py::dict& fields) {
   }
   if (!outcome->attempts.empty() && !outcome->attempts.back().error)
     outcome->attempts.back().usage = outcome->summary.usage;
-  return ReplyView(std::move(outcome));
+  return make_reply(std::move(outcome));
 }
+
+// ---- the type
+
+struct ReplyObject {
+  PyObject_HEAD  // NOLINT
+      std::shared_ptr<const Outcome>
+          outcome;
+  std::vector<chat::Choice> choices;  // decoded at the first use
+};
+
+// The Python class whose instances are made; the type itself until Python has given one.
+PyObject* reply_class = nullptr;
+
+ReplyObject& self_of(PyObject* object) { return *reinterpret_cast<ReplyObject*>(object); }
+
+// At least one; an empty one when nothing came.
+const std::vector<chat::Choice>& choices_of(ReplyObject& reply) {
+  if (reply.choices.empty()) {
+    const Outcome& outcome = *reply.outcome;
+    if (outcome.body && outcome.format != nullptr) {
+      reply.choices = outcome.format->choices(outcome.body->root(), outcome.decode);
+    }
+    if (reply.choices.empty()) {
+      reply.choices.emplace_back();
+      reply.choices.back().message = R"({"role":"assistant","content":""})";
+    }
+  }
+  return reply.choices;
+}
+
+const chat::Choice& first(ReplyObject& reply) { return choices_of(reply).front(); }
+
+// Calls a function that may throw, from C.
+template <class Use>
+PyObject* guarded(Use use) noexcept {
+  try {
+    return use().release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+template <class Read>
+constexpr PyGetSetDef attribute(const char* name, Read, const char* doc) {
+  // A lambda without captures is made anew where it is needed.
+  constexpr auto get = [](PyObject* self, void*) -> PyObject* {
+    return guarded([self]() -> py::object { return Read()(self_of(self)); });
+  };
+  return {name, +get, nullptr, doc, nullptr};
+}
+
+py::object headers_of(const Outcome& outcome) {
+  py::dict headers;
+  for (const auto& [name, value] : outcome.headers.list()) {
+    const py::str key = to_str(name).attr("lower")();
+    headers[key] =
+        headers.contains(key) ? py::str(py::str(headers[key]) + py::str(", ") + to_str(value)) : to_str(value);
+  }
+  return headers;
+}
+
+py::object fault_of(const Outcome& outcome) {
+  if (!outcome.error) return py::none();
+  return py::make_tuple(to_str(chat::error_name(outcome.error->kind)), to_str(outcome.error->message),
+                        fault_fields(*outcome.error));
+}
+
+py::object choice_list(ReplyObject& reply) {
+  py::list list;
+  for (const auto& choice : choices_of(reply)) list.append(choice_fields(choice));
+  return list;
+}
+
+PyGetSetDef attributes[] = {
+    // NOLINT(modernize-avoid-c-arrays): as CPython wants it
+    attribute(
+        "text", [](ReplyObject& r) -> py::object { return to_str(first(r).text); },
+        "The text of the answer, \"\" when there is none."),
+    attribute(
+        "refusal", [](ReplyObject& r) { return text_or_none(first(r).refusal); },
+        "The model's words of refusal; None: it did not refuse."),
+    attribute(
+        "reasoning", [](ReplyObject& r) { return text_or_none(first(r).reasoning); },
+        "The text of the model's reasoning, where the provider shows it."),
+    attribute(
+        "message", [](ReplyObject& r) { return to_python(first(r).message); },
+        "The answer as a message of OpenAI's chat shape: append it to the messages of any later call, unchanged."),
+    attribute(
+        "logprobs", [](ReplyObject& r) { return to_python(first(r).logprobs); },
+        "The log probabilities as the provider gave them; None: it gave none."),
+    attribute(
+        "finish_reason", [](ReplyObject& r) { return str_or_none(chat::finish_name(r.outcome->summary.finish)); },
+        "stop, length, tool_calls, content_filter, refusal, budget or other; None only on a partial reply."),
+    attribute(
+        "finish_reason_raw", [](ReplyObject& r) { return str_or_none(r.outcome->summary.finish_raw); },
+        "The provider's own word."),
+    attribute(
+        "usage", [](ReplyObject& r) { return py::cast(r.outcome->summary.usage); },
+        "Token counts as the provider reported them."),
+    attribute(
+        "cost", [](ReplyObject& r) { return py::cast(r.outcome->cost); },
+        "What the call cost, failed attempts included."),
+    attribute(
+        "model", [](ReplyObject& r) -> py::object { return to_str(r.outcome->model); },
+        "provider/model, as it was asked."),
+    attribute(
+        "served_model", [](ReplyObject& r) { return str_or_none(r.outcome->summary.served_model); },
+        "The model's name as the provider states it."),
+    attribute(
+        "provider", [](ReplyObject& r) -> py::object { return to_str(r.outcome->provider); },
+        "The provider that was asked last."),
+    attribute(
+        "attempts", [](ReplyObject& r) { return py::cast(r.outcome->attempts); },
+        "Every request that was made for this call, in order."),
+    attribute(
+        "latency", [](ReplyObject& r) -> py::object { return py::float_(r.outcome->latency); },
+        "Seconds since the call began, waits and retries included."),
+    attribute(
+        "time_to_first_token", [](ReplyObject& r) { return py::cast(r.outcome->time_to_first_token); },
+        "Seconds from the call's beginning to the first content (of a plain call: the first byte of the body)."),
+    attribute(
+        "headers", [](ReplyObject& r) { return headers_of(*r.outcome); }, "The answer's headers by lower-case name."),
+    attribute(
+        "raw", [](ReplyObject& r) { return r.outcome->body ? to_python(r.outcome->body->root()) : py::dict(); },
+        "The provider's object; of a stream the same reply in the format's plain shape."),
+    attribute(
+        "body",
+        [](ReplyObject& r) -> py::object { return r.outcome->body ? py::bytes(r.outcome->body->text()) : py::bytes(); },
+        "The bytes that `raw` is read from."),
+    attribute(
+        "_started", [](ReplyObject& r) -> py::object { return py::float_(r.outcome->started); }, nullptr),
+    attribute(
+        "_fault", [](ReplyObject& r) { return fault_of(*r.outcome); }, nullptr),
+    attribute(
+        "_is_plain",
+        [](ReplyObject& r) -> py::object { return py::bool_(!r.outcome->error && r.outcome->attempts.size() <= 1); },
+        nullptr),
+    attribute(
+        "_tool_calls", [](ReplyObject& r) -> py::object { return tool_calls(first(r)); }, nullptr),
+    attribute(
+        "_choices", [](ReplyObject& r) { return choice_list(r); }, nullptr),
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyMethodDef methods[] = {
+    // NOLINT(modernize-avoid-c-arrays)
+    {"_dump",
+     [](PyObject* self, PyObject*) { return guarded([self]() -> py::object { return dump(*self_of(self).outcome); }); },
+     METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyObject* refuse_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "a %s comes from a call; it cannot be made", type->tp_name);
+  return nullptr;
+}
+
+void destroy(PyObject* object) {
+  ReplyObject& reply = self_of(object);
+  PyTypeObject* type = Py_TYPE(object);
+  std::destroy_at(&reply.outcome);
+  std::destroy_at(&reply.choices);
+  type->tp_free(object);
+  Py_DECREF(type);
+}
+
+PyType_Slot slots[] = {
+    // NOLINT(modernize-avoid-c-arrays)
+    {Py_tp_doc, const_cast<char*>("The answer to one call.")},
+    {Py_tp_new, reinterpret_cast<void*>(&refuse_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(&destroy)},
+    {Py_tp_getset, attributes},
+    {Py_tp_methods, methods},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"orchestra._core.Outcome", sizeof(ReplyObject), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
 
 }  // namespace
 
+py::object make_reply(std::shared_ptr<const Outcome> outcome) {
+  auto* type = reinterpret_cast<PyTypeObject*>(reply_class);
+  PyObject* object = type->tp_alloc(type, 0);
+  if (object == nullptr) throw py::error_already_set();
+  ReplyObject& reply = self_of(object);
+  new (&reply.outcome) std::shared_ptr<const Outcome>(std::move(outcome));
+  new (&reply.choices) std::vector<chat::Choice>();
+  return py::reinterpret_steal<py::object>(object);
+}
+
 void bind_outcome(py::module_& module) {
-  py::class_<ReplyView>(module, "Outcome", "How a call ended.")
-      // (kind, message, fields) of the error; None: there is a reply.
-      .def_property_readonly("fault",
-                             [](const ReplyView& view) -> py::object {
-                               const auto& error = view.outcome().error;
-                               if (!error) return py::none();
-                               return py::make_tuple(to_str(chat::error_name(error->kind)), to_str(error->message),
-                                                     fault_fields(*error));
-                             })
-      .def_property_readonly("text", [](ReplyView& view) { return to_str(view.choices().front().text); })
-      .def_property_readonly("refusal", [](ReplyView& view) { return text_or_none(view.choices().front().refusal); })
-      .def_property_readonly("reasoning",
-                             [](ReplyView& view) { return text_or_none(view.choices().front().reasoning); })
-      .def_property_readonly("tool_calls", [](ReplyView& view) { return tool_calls(view.choices().front()); })
-      .def_property_readonly("message", [](ReplyView& view) { return to_python(view.choices().front().message); })
-      .def_property_readonly("logprobs", [](ReplyView& view) { return to_python(view.choices().front().logprobs); })
-      .def_property_readonly("choices",
-                             [](ReplyView& view) {
-                               py::list list;
-                               for (const auto& choice : view.choices()) list.append(choice_fields(choice));
-                               return list;
-                             })
-      .def_property_readonly(
-          "finish_reason",
-          [](const ReplyView& view) { return str_or_none(chat::finish_name(view.outcome().summary.finish)); })
-      .def_property_readonly("finish_reason_raw",
-                             [](const ReplyView& view) { return str_or_none(view.outcome().summary.finish_raw); })
-      .def_property_readonly("usage", [](const ReplyView& view) { return view.outcome().summary.usage; })
-      .def_property_readonly("served_model",
-                             [](const ReplyView& view) { return str_or_none(view.outcome().summary.served_model); })
-      .def_property_readonly("cost", [](const ReplyView& view) { return view.outcome().cost; })
-      .def_property_readonly("attempts", [](const ReplyView& view) { return view.outcome().attempts; })
-      .def_property_readonly("attempt_count", [](const ReplyView& view) { return view.outcome().attempts.size(); })
-      .def_property_readonly("model", [](const ReplyView& view) { return view.outcome().model; })
-      .def_property_readonly("provider", [](const ReplyView& view) { return view.outcome().provider; })
-      .def_property_readonly("started", [](const ReplyView& view) { return view.outcome().started; })
-      .def_property_readonly("latency", [](const ReplyView& view) { return view.outcome().latency; })
-      .def_property_readonly("time_to_first_token",
-                             [](const ReplyView& view) { return view.outcome().time_to_first_token; })
-      .def_property_readonly("headers",
-                             [](const ReplyView& view) {
-                               py::dict headers;
-                               for (const auto& [name, value] : view.outcome().headers.list()) {
-                                 const py::str key = to_str(name).attr("lower")();
-                                 headers[key] = headers.contains(key)
-                                                    ? py::str(py::str(headers[key]) + py::str(", ") + to_str(value))
-                                                    : to_str(value);
-                               }
-                               return headers;
-                             })
-      .def_property_readonly("raw",
-                             [](const ReplyView& view) {
-                               return view.outcome().body ? to_python(view.outcome().body->root())
-                                                          : py::object(py::dict());
-                             })
-      .def_property_readonly("body",
-                             [](const ReplyView& view) {
-                               return view.outcome().body ? py::bytes(view.outcome().body->text()) : py::bytes();
-                             })
-      .def("dump", [](const ReplyView& view) { return dump(view.outcome()); })
-      .def_static("restore", &restore, py::arg("fields"));
+  const auto type = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
+  if (!type) throw py::error_already_set();
+  module.attr("Outcome") = type;
+  reply_class = type.inc_ref().ptr();
+  module.def(
+      "set_reply_class",
+      [](const py::object& made) {
+        if (PyObject_IsSubclass(made.ptr(), reply_class) != 1) throw py::type_error("no subclass of Outcome");
+        Py_SETREF(reply_class, made.inc_ref().ptr());
+      },
+      py::arg("reply"), "From now on outcomes are instances of this subclass of Outcome.");
+  module.def("restore", &restore, py::arg("fields"), "The outcome that _dump() gave.");
 }
 
 }  // namespace orchestra::binding

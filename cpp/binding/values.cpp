@@ -13,7 +13,6 @@
 namespace orchestra::binding {
 
 namespace py = pybind11;
-using chat::Delta;
 using chat::ToolFragment;
 using chat::Usage;
 using dispatch::Attempt;
@@ -179,19 +178,6 @@ void bind_values(py::module_& module) {
       .def("__repr__", [](const py::object& self) {
         return py::str("ToolFragment(index={}, id={!r}, name={!r}, arguments_json={!r})")
             .format(self.attr("index"), self.attr("id"), self.attr("name"), self.attr("arguments_json"));
-      });
-
-  py::class_<Delta>(module, "Delta", "One step of a stream; the last one alone has finish_reason and usage.")
-      .def_property_readonly("text", [](const Delta& delta) { return to_str(delta.text); })
-      .def_property_readonly("reasoning", [](const Delta& delta) { return to_str(delta.reasoning); })
-      .def_readonly("tool_call", &Delta::tool_call)
-      .def_property_readonly("finish_reason",
-                             [](const Delta& delta) { return str_or_none(chat::finish_name(delta.finish)); })
-      .def_readonly("usage", &Delta::usage)
-      .def_readonly("attempt", &Delta::attempt)
-      .def("__repr__", [](const py::object& self) {
-        return py::str("Delta(text={!r}, reasoning={!r}, tool_call={!r}, finish_reason={!r})")
-            .format(self.attr("text"), self.attr("reasoning"), self.attr("tool_call"), self.attr("finish_reason"));
       });
 }
 

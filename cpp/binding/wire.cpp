@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "binding/delta.hpp"
 #include "binding/faults.hpp"
 #include "binding/json_python.hpp"
 #include "binding/outcome.hpp"
@@ -35,11 +36,11 @@ Fault fault_of_status(const protocol::Format& format, int status, const protocol
   return Fault{dispatch::status_error(format, status, headers, body, unix_now())};
 }
 
-ReplyView decode_reply(const std::string& protocol, const std::string& body, int status,
-                       const protocol::Headers& headers) {
+py::object decode_reply(const std::string& protocol, const std::string& body, int status,
+                        const protocol::Headers& headers) {
   const auto& format = format_of(protocol);
   if (status < 200 || status > 299) throw fault_of_status(format, status, headers, body);
-  return ReplyView(outcome_of_body(format, {}, status, headers, body));
+  return make_reply(outcome_of_body(format, {}, status, headers, body));
 }
 
 // A recorded stream, fed chunk by chunk.
@@ -50,33 +51,33 @@ class StreamReader {
     if (is_success()) decoder_ = format_.stream_decoder({});
   }
 
-  std::vector<chat::Delta> feed(const py::bytes& chunk) {
+  py::list feed(const py::bytes& chunk) {
     const std::string_view bytes(chunk);
-    std::vector<chat::Delta> deltas;
     if (!decoder_) {
       error_body_ += bytes;
-      return deltas;
+      return py::list();
     }
+    std::vector<chat::Delta> deltas;
     check(decoder_->feed(bytes, deltas), deltas);
-    return deltas;
+    return make_deltas(deltas);
   }
 
-  std::vector<chat::Delta> end() {
+  py::list end() {
     if (!decoder_) throw fault_of_status(format_, status_, headers_, error_body_);
     std::vector<chat::Delta> deltas;
     check(decoder_->end(deltas), deltas);
-    return deltas;
+    return make_deltas(deltas);
   }
 
   // Deltas that came before an error in the same bytes are not lost: take them, then raise.
-  std::vector<chat::Delta> take_kept() { return std::exchange(kept_, {}); }
+  py::list take_kept() { return make_deltas(std::exchange(kept_, {})); }
 
-  ReplyView reply() {
+  py::object reply() {
     if (!decoder_) throw std::runtime_error("there is no reply: the answer was an error");
-    return ReplyView(outcome_of_body(format_, {}, status_, headers_, decoder_->plain_body()));
+    return make_reply(outcome_of_body(format_, {}, status_, headers_, decoder_->plain_body()));
   }
-  ReplyView partial() {
-    return ReplyView(outcome_of_partial({&format_, {}, decoder_ ? decoder_->plain_body() : std::string()}));
+  py::object partial() {
+    return make_reply(outcome_of_partial({&format_, {}, decoder_ ? decoder_->plain_body() : std::string()}));
   }
 
  private:

@@ -33,14 +33,15 @@ Result<protocol::EncodedRequest> encode_for(const CallSpec& spec, const Target& 
   return target.link->format->encode(*spec.request, options);
 }
 
-Environment::Environment(runtime::Loop& loop_, runtime::Exchange& exchange_, SecretSource& secrets_, std::uint64_t seed)
-    : loop(loop_), exchange(exchange_), secrets(secrets_), random(seed) {
+Environment::Environment(runtime::Loop& loop_, runtime::Exchange& exchange, SecretSource& secrets_, std::uint64_t seed,
+                         runtime::Exchange* own)
+    : loop(loop_), secrets(secrets_), random(seed), exchange_(exchange), own_(own) {
   loop.on_turn_end([this] { deliver(); });
 }
 
 void Environment::deliver() {
-  for (std::size_t i = 0; i < to_deliver_.size(); ++i) {
-    const std::shared_ptr<Call> call = std::move(to_deliver_[i]);
+  delivered_.swap(to_deliver_);
+  for (const auto& call : delivered_) {
     call->delivery_scheduled_ = false;
     if (!call->pending_.empty()) call->listener_->on_deltas(*call, std::exchange(call->pending_, {}));
     if (call->has_outcome_) {
@@ -48,11 +49,19 @@ void Environment::deliver() {
       call->listener_->on_done(*call, std::move(call->outcome_));
     }
   }
-  to_deliver_.clear();
+  // Whoever waits is woken once for all of them, and not in the middle: its thread would take ours from the core.
+  for (const auto& call : delivered_) call->listener_->on_turn_end();
+  delivered_.clear();
 }
 
 void Environment::cancel_all(const Error& error) {
   for (Call* call : running_) call->cancel(error);
+}
+
+void Call::start_on(runtime::Loop& loop, Environment* const& environment) {
+  kept_ = shared_from_this();
+  starts_in_ = &environment;
+  loop.post(*this);
 }
 
 void Call::start(Environment& environment) {
@@ -60,19 +69,16 @@ void Call::start(Environment& environment) {
   place_ = environment.running_.size();
   environment.running_.push_back(this);
   wake_.emplace(environment.loop);
-  total_timer_.emplace(environment.loop, [this] {
-    total_is_up_ = true;
-    wake_->notify();
-  });
-  phase_timer_.emplace(environment.loop, [this] { on_phase_timer(); });
+  timer_.emplace(environment.loop, [this] { on_timer(); });
   outcome_->started = spec_.submitted_unix;
   if (spec_.first) {
     encoded_ = std::move(*spec_.first);
     encoded_target_ = 0;
     request_body_ = std::make_shared<const std::string>(std::move(encoded_.body));
   }
-  total_timer_->set(spec_.submitted + runtime::from_seconds(spec_.timeout.total));
-  run(shared_from_this());
+  total_due_ = spec_.submitted + runtime::from_seconds(spec_.timeout.total);
+  set_timer();
+  live(shared_from_this());
 }
 
 void Call::cancel(Error error) {
@@ -84,7 +90,7 @@ void Call::cancel(Error error) {
 void Call::pause() {
   if (paused_ || exchange_id_ == 0) return;
   paused_ = true;
-  environment_->exchange.pause(exchange_id_);
+  exchange_->pause(exchange_id_);
 }
 
 void Call::resume() {
@@ -93,11 +99,11 @@ void Call::resume() {
   last_byte_ = environment_->loop.now();
   if (phase_ == Phase::Idle) enter(Phase::Idle, spec_.timeout.idle);
   if (phase_ == Phase::Finishing) enter(Phase::Finishing, kGraceAfterFinish);
-  if (exchange_id_ != 0) environment_->exchange.resume(exchange_id_);
+  if (exchange_id_ != 0) exchange_->resume(exchange_id_);
 }
 
 // The story of a call. Everything that it waits for notifies wake_.
-runtime::Task Call::run([[maybe_unused]] std::shared_ptr<Call> self) {  // `self` keeps the call alive while it runs
+runtime::Task Call::live([[maybe_unused]] std::shared_ptr<Call> self) {  // `self` keeps the call alive while it runs
   std::optional<Error> error;
   for (;;) {
     error = encode();
@@ -149,26 +155,28 @@ std::optional<Error> Call::encode() {
 
 void Call::ask_for_secrets() {
   forget_questions();  // of a target before, whose other secret could not be had
-  secrets_.clear();
+  answers_.clear();
   secret_error_.reset();
-  std::vector<SecretHandle> wanted;
-  if (target().link->key) wanted.push_back(*target().link->key);
-  for (const auto& header : target().link->headers) {
-    if (const auto* handle = std::get_if<SecretHandle>(&header.value)) wanted.push_back(*handle);
-  }
-  secrets_.resize(wanted.size());
-  secrets_missing_ = wanted.size();
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    questions_.push_back(environment_->secrets.ask(wanted[i], [this, i](Result<std::string> answer) {
+  secrets_missing_ = 0;
+  for_each_secret([this](std::size_t place, SecretHandle handle) {
+    if (!spec_.secrets || (*spec_.secrets)[handle].dynamic) {
+      answers_.resize(place + 1);
+      ++secrets_missing_;
+    }
+  });
+  if (secrets_missing_ == 0) return;
+  for_each_secret([this](std::size_t place, SecretHandle handle) {
+    if (spec_.secrets && !(*spec_.secrets)[handle].dynamic) return;
+    questions_.push_back(environment_->secrets.ask(handle, [this, place](Result<std::string> answer) {
       --secrets_missing_;
       if (answer) {
-        secrets_[i] = *std::move(answer);
+        answers_[place] = *std::move(answer);
       } else {
         secret_error_ = std::move(answer).error();
       }
       wake_->notify();
     }));
-  }
+  });
 }
 
 void Call::forget_questions() {
@@ -176,27 +184,36 @@ void Call::forget_questions() {
   questions_.clear();
 }
 
-void Call::enter(Phase phase, double seconds) {
+void Call::enter(Phase phase, runtime::TimePoint until) {
   phase_ = phase;
-  phase_timer_->set(environment_->loop.now() + runtime::from_seconds(seconds));
+  phase_due_ = until;
+  set_timer();
 }
 
-void Call::on_phase_timer() {
-  if (paused_) return;  // nothing can come: resume() begins the phase anew
-  if (phase_ == Phase::Idle) {
-    // Bytes only note their time; the timer is moved when it fires.
-    const runtime::TimePoint due = last_byte_ + runtime::from_seconds(spec_.timeout.idle);
-    if (environment_->loop.now() < due) {
-      phase_timer_->set(due);
-      return;
+void Call::set_timer() {
+  const runtime::TimePoint due = std::min(total_due_, phase_due_);
+  if (due < timer_->due()) timer_->set(due);
+}
+
+void Call::on_timer() {
+  const runtime::TimePoint now = environment_->loop.now();
+  if (now >= total_due_) {
+    total_is_up_ = true;
+    wake_->notify();
+    return;
+  }
+  if (phase_ == Phase::Idle) phase_due_ = last_byte_ + runtime::from_seconds(spec_.timeout.idle);
+  if (paused_) phase_due_ = runtime::kNever;  // nothing can come: resume() begins the phase anew
+  if (now >= phase_due_) {
+    phase_due_ = runtime::kNever;
+    if (phase_ == Phase::Backoff) {
+      phase_ = Phase::None;
+    } else {
+      phase_up_ = phase_;
     }
+    wake_->notify();
   }
-  if (phase_ == Phase::Backoff) {
-    phase_ = Phase::None;
-  } else {
-    phase_up_ = phase_;
-  }
-  wake_->notify();
+  set_timer();
 }
 
 Call::Next Call::decide(const Error& error) {
@@ -216,9 +233,8 @@ Call::Next Call::decide(const Error& error) {
   if (error.kind == ErrorKind::DeadlineExceeded && has_next) same = false;
   if (same) {
     const runtime::Duration wait = backoff(error);
-    if (environment_->loop.now() + wait < total_timer_->due()) {
-      phase_ = Phase::Backoff;
-      phase_timer_->set(environment_->loop.now() + wait);
+    if (environment_->loop.now() + wait < total_due_) {
+      enter(Phase::Backoff, environment_->loop.now() + wait);
       return Next::SameTarget;
     }
   }
@@ -229,7 +245,7 @@ Call::Next Call::decide(const Error& error) {
 // After a prompt that was too long only a target whose window is larger, or unknown, is worth asking.
 std::optional<std::size_t> Call::next_target(const Error& error) const {
   const auto window = [this](std::size_t i) -> std::optional<std::int64_t> {
-    const auto& card = spec_.targets[i].card;
+    const auto& card = spec_.targets[i]->card;
     return card ? card->context_window : std::nullopt;
   };
   for (std::size_t i = target_index_ + 1; i < spec_.targets.size(); ++i) {
@@ -255,7 +271,8 @@ Error Call::stop_error() const {
 }
 
 std::string Call::cleaned(std::string text) const {
-  for (const auto& secret : secrets_) {
+  if (head_ == nullptr) return text;
+  for (const auto& secret : head_->secrets) {
     if (secret.size() < 4) continue;
     for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3)) {
       text.replace(at, secret.size(), "***");
@@ -281,8 +298,7 @@ Partial Call::partial() const {
 }
 
 void Call::finish(std::optional<Error> error) {
-  total_timer_->cancel();
-  phase_timer_->cancel();
+  timer_->cancel();
   forget_questions();
   if (error) {
     if (decoder_) {

@@ -9,6 +9,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "chat/reply.hpp"
@@ -35,9 +38,17 @@ struct Retry {
   bool after_sent = true;  // also when the request may have been read and no answer came
 };
 
+// A secret of the configuration, by its place in the list. A dynamic one is asked for when an attempt begins.
+struct Secret {
+  bool dynamic = false;
+  std::string value;
+};
+using SecretList = std::vector<Secret>;
+
 struct CallSpec {
   std::shared_ptr<const chat::Request> request;
-  std::vector<Target> targets;  // in order of preference; not empty
+  std::vector<std::shared_ptr<const Target>> targets;  // in order of preference; not empty
+  std::shared_ptr<const SecretList> secrets;           // nullptr: all are asked for
   Timeout timeout;
   Retry retry;
   bool stream = false;
@@ -50,8 +61,8 @@ struct CallSpec {
 // The call's request as this target's format writes it. Fails with Unsupported or InvalidRequest. Any thread.
 Result<protocol::EncodedRequest> encode_for(const CallSpec& spec, const Target& target);
 
-// Where a call asks for the value of a secret. `answer` comes from inside ask() or later from the loop's thread; it is
-// not called after forget().
+// Where a call asks for the value of a dynamic secret. `answer` comes from inside ask() or later from the loop's
+// thread; it is not called after forget().
 class SecretSource {
  public:
   using Answer = std::function<void(Result<std::string>)>;
@@ -68,15 +79,28 @@ class Listener {
   virtual ~Listener() = default;
   virtual void on_deltas(Call& call, std::vector<chat::Delta> deltas) = 0;
   virtual void on_done(Call& call, std::shared_ptr<Outcome> outcome) = 0;
+  // After all calls of the turn have been told: what was gathered goes out at once.
+  virtual void on_turn_end() {}
+};
+
+// The head of a request, and the secrets that stand in it, so that they can be taken out of what is shown.
+struct SignedHead {
+  std::shared_ptr<const runtime::RequestHead> head;
+  std::vector<std::string> secrets;
 };
 
 // What calls live in. Belongs to the loop's thread and outlives its calls.
 class Environment {
  public:
-  Environment(runtime::Loop& loop, runtime::Exchange& exchange, SecretSource& secrets, std::uint64_t seed);
+  // `own` carries the requests of origins that ask for it; nullptr: `exchange` carries all.
+  Environment(runtime::Loop& loop, runtime::Exchange& exchange, SecretSource& secrets, std::uint64_t seed,
+              runtime::Exchange* own = nullptr);
+
+  [[nodiscard]] runtime::Exchange& exchange_for(const runtime::Origin& origin) const {
+    return origin.own && own_ != nullptr ? *own_ : exchange_;
+  }
 
   runtime::Loop& loop;
-  runtime::Exchange& exchange;
   SecretSource& secrets;
   runtime::Random random;
   protocol::Limits limits;
@@ -88,17 +112,37 @@ class Environment {
 
  private:
   friend class Call;
-  void deliver();  // at the end of a turn
+  struct KnownHead {
+    std::shared_ptr<const Target> target;
+    std::string path;
+    protocol::Headers headers;
+    std::shared_ptr<const SignedHead> head;
+  };
 
+  void deliver();  // at the end of a turn
+  // The head of this request. Requests that say the same share one.
+  std::shared_ptr<const SignedHead> sign(const std::shared_ptr<const Target>& target,
+                                         const protocol::EncodedRequest& request,
+                                         const std::vector<std::string_view>& values);
+
+  runtime::Exchange& exchange_;
+  runtime::Exchange* own_;
   std::vector<Call*> running_;  // each knows its place
   std::vector<std::shared_ptr<Call>> to_deliver_;
+  std::vector<std::shared_ptr<Call>> delivered_;
+  std::unordered_map<const Target*, KnownHead> heads_;  // the last one of each target
+  std::vector<std::string_view> secrets_of_call_;       // memory of sign's argument
 };
 
-class Call final : public runtime::ExchangeSink, public std::enable_shared_from_this<Call> {
+class Call final : public runtime::ExchangeSink, private runtime::Work, public std::enable_shared_from_this<Call> {
  public:
-  Call(CallSpec spec, std::shared_ptr<Listener> listener) : spec_(std::move(spec)), listener_(std::move(listener)) {}
+  // `ticket` is the listener's: by it he knows the call.
+  Call(CallSpec spec, std::shared_ptr<Listener> listener, std::uint64_t ticket = 0)
+      : spec_(std::move(spec)), listener_(std::move(listener)), ticket_(ticket) {}
 
   void start(Environment& environment);
+  // start() on the loop's thread, from any thread; once.
+  void start_on(runtime::Loop& loop, Environment* const& environment);
   // Ends the call with this error (Cancelled), unless it has ended.
   void cancel(chat::Error error);
   // The consumer of a stream is behind (or has caught up): stop reading from the connection, go on.
@@ -109,6 +153,7 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
 
   [[nodiscard]] const CallSpec& spec() const { return spec_; }
   [[nodiscard]] bool is_stream() const { return spec_.stream; }
+  [[nodiscard]] std::uint64_t ticket() const { return ticket_; }
 
   // ExchangeSink
   void on_connected() override;
@@ -123,11 +168,22 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   // After a finish reason without a marker usage may still come, and some services never send the marker. Seconds.
   static constexpr double kGraceAfterFinish = 5.0;
 
-  runtime::Task run(std::shared_ptr<Call> self);
+  void run() override { std::exchange(kept_, nullptr)->start(**starts_in_); }
+  void drop() override { kept_.reset(); }
+  runtime::Task live(std::shared_ptr<Call> self);
 
   // One attempt
   std::optional<chat::Error> encode();
   void ask_for_secrets();
+  // Calls use(place, handle) for the secrets of the target: the key first, then those of headers, in order.
+  template <class Use>
+  void for_each_secret(Use use) const {
+    std::size_t place = 0;
+    if (target().link->key) use(place++, *target().link->key);
+    for (const auto& header : target().link->headers) {
+      if (const auto* handle = std::get_if<SecretHandle>(&header.value)) use(place++, *handle);
+    }
+  }
   void forget_questions();
   [[nodiscard]] bool secrets_are_here() const { return secrets_missing_ == 0 || secret_error_.has_value(); }
   void begin_attempt();
@@ -149,14 +205,16 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   [[nodiscard]] std::optional<std::size_t> next_target(const chat::Error& error) const;
   [[nodiscard]] runtime::Duration backoff(const chat::Error& error);
 
-  void enter(Phase phase, double seconds);
-  void on_phase_timer();
+  void enter(Phase phase, double seconds) { enter(phase, environment_->loop.now() + runtime::from_seconds(seconds)); }
+  void enter(Phase phase, runtime::TimePoint until);
+  void set_timer();
+  void on_timer();
   [[nodiscard]] bool is_stopped() const { return cancelled_.has_value() || total_is_up_; }
   [[nodiscard]] chat::Error stop_error() const;
   void finish(std::optional<chat::Error> error);
   void schedule_delivery();
 
-  [[nodiscard]] const Target& target() const { return spec_.targets[target_index_]; }
+  [[nodiscard]] const Target& target() const { return *spec_.targets[target_index_]; }
   [[nodiscard]] protocol::DecodeOptions decode_options() const {
     return {.forced_tool = encoded_.forced_tool, .limits = environment_->limits};
   }
@@ -164,10 +222,16 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
 
   CallSpec spec_;
   std::shared_ptr<Listener> listener_;
+  std::uint64_t ticket_;
   Environment* environment_ = nullptr;
   std::optional<runtime::Wake> wake_;
-  std::optional<runtime::Timer> total_timer_;
-  std::optional<runtime::Timer> phase_timer_;
+  // One timer for both deadlines. Most phases end before their time, so it is never set to a later time than it has:
+  // it fires early instead, and looks.
+  std::optional<runtime::Timer> timer_;
+  runtime::TimePoint total_due_ = runtime::kNever;
+  runtime::TimePoint phase_due_ = runtime::kNever;
+  Environment* const* starts_in_ = nullptr;
+  std::shared_ptr<Call> kept_;  // itself, until it is started
 
   // The whole call
   std::size_t place_ = 0;  // among the running calls
@@ -186,10 +250,12 @@ class Call final : public runtime::ExchangeSink, public std::enable_shared_from_
   protocol::EncodedRequest encoded_;
   std::size_t encoded_target_ = SIZE_MAX;
   std::shared_ptr<const std::string> request_body_;
-  std::vector<std::string> secrets_;  // the key first, then those of headers, in order
+  std::vector<std::string> answers_;  // values of secrets by place, the key's first; empty where it is not dynamic
   std::size_t secrets_missing_ = 0;
   std::vector<std::uint64_t> questions_;
   std::optional<chat::Error> secret_error_;
+  std::shared_ptr<const SignedHead> head_;
+  runtime::Exchange* exchange_ = nullptr;
   runtime::ExchangeId exchange_id_ = 0;
   Phase phase_ = Phase::None;
   std::optional<Phase> phase_up_;  // the phase whose time is up

@@ -59,6 +59,8 @@ std::string path_segment(std::string_view text) {
 }  // namespace
 
 void Call::begin_attempt() {
+  exchange_ = &environment_->exchange_for(*target().link->origin);
+  head_.reset();
   ++tries_;
   ++tries_of_target_;
   attempt_started_ = environment_->loop.now();
@@ -76,39 +78,65 @@ void Call::begin_attempt() {
   has_marker_ = false;
 }
 
-void Call::send() {
-  const Link& link = *target().link;
+std::shared_ptr<const SignedHead> Environment::sign(const std::shared_ptr<const Target>& target,
+                                                    const protocol::EncodedRequest& request,
+                                                    const std::vector<std::string_view>& values) {
+  constexpr std::size_t kMostTargets = 4096;
+  if (const auto found = heads_.find(target.get()); found != heads_.end()) {
+    const KnownHead& known = found->second;
+    if (known.path == request.path && known.headers == request.headers &&
+        std::equal(values.begin(), values.end(), known.head->secrets.begin(), known.head->secrets.end())) {
+      return known.head;
+    }
+  } else if (heads_.size() >= kMostTargets) {
+    heads_.clear();
+  }
+  const Link& link = *target->link;
   runtime::RequestHead head;
   head.origin = link.origin;
   head.target = link.path_prefix;
-  if (link.deployment_paths) head.target += "/openai/deployments/" + path_segment(target().wire_model);
-  head.target += encoded_.path + link.query;
-  head.headers = encoded_.headers;
-  std::size_t next_secret = 0;
+  if (link.deployment_paths) head.target += "/openai/deployments/" + path_segment(target->wire_model);
+  head.target += request.path + link.query;
+  head.headers = request.headers;
+  auto secret = values.begin();
   if (link.key) {
-    const std::string& key = secrets_[next_secret++];
+    const std::string_view key = *secret++;
     if (link.key_header.empty()) {
-      for (auto& [name, value] : format().credentials(key)) head.headers.emplace_back(name, value);
+      for (auto& [name, value] : link.format->credentials(key)) head.headers.emplace_back(name, value);
     } else {
       head.headers.emplace_back(link.key_header, key);
     }
   }
   for (const auto& header : link.headers) {
     const auto* text = std::get_if<std::string>(&header.value);
-    set_header(head.headers, header.name, text != nullptr ? *text : secrets_[next_secret++]);
+    set_header(head.headers, header.name, text != nullptr ? *text : std::string(*secret++));
   }
+  auto made = std::make_shared<SignedHead>();
+  made->head = std::make_shared<const runtime::RequestHead>(std::move(head));
+  made->secrets.assign(values.begin(), values.end());
+  heads_[target.get()] = {target, request.path, request.headers, made};
+  return made;
+}
+
+void Call::send() {
+  auto& values = environment_->secrets_of_call_;
+  values.clear();
+  for_each_secret([&](std::size_t place, SecretHandle handle) {
+    const bool given = spec_.secrets && !(*spec_.secrets)[handle].dynamic;
+    values.push_back(given ? (*spec_.secrets)[handle].value : answers_[place]);
+  });
+  head_ = environment_->sign(spec_.targets[target_index_], encoded_, values);
   enter(Phase::Connect, spec_.timeout.connect);
-  exchange_id_ = environment_->exchange.start(
-      {.head = std::make_shared<const runtime::RequestHead>(std::move(head)), .body = request_body_}, *this);
+  exchange_id_ = exchange_->start({.head = head_->head, .body = request_body_}, *this);
 }
 
 bool Call::attempt_is_over() const { return end_ || fault_ || phase_up_ || is_stopped(); }
 
 void Call::end_attempt() {
-  if (!end_) environment_->exchange.cancel(exchange_id_);
+  if (!end_) exchange_->cancel(exchange_id_);
   exchange_id_ = 0;
   phase_ = Phase::None;
-  phase_timer_->cancel();
+  phase_due_ = runtime::kNever;
 }
 
 void Call::on_connected() {
@@ -268,7 +296,7 @@ void Call::book(const std::optional<Error>& error) {
   attempt.started = attempt_started_unix_;
   attempt.latency = runtime::to_seconds(environment_->loop.now() - attempt_started_);
   attempt.dropped = encoded_.dropped;
-  attempt.transport = std::string(environment_->exchange.name());
+  attempt.transport = std::string(exchange_->name());
   const catalog::Price* price = target().card ? target().card->price() : nullptr;
   if (error) {
     attempt.error = error->kind;

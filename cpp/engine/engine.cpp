@@ -26,19 +26,21 @@ using chat::ErrorKind;
 struct Engine::State final : dispatch::SecretSource {
   mutable std::mutex mutex;
   std::shared_ptr<const Settings> settings;
-  Secrets secrets;
-  bool closed = false;
+  std::atomic<bool> closed = false;
   bool ending = false;  // somebody joins the thread
 
   // The thread and what lives on it; made by the first call.
   std::unique_ptr<runtime::EventLoop> loop;
   std::thread thread;
-  dispatch::Environment* environment = nullptr;  // belongs to the loop's thread
+  std::atomic<runtime::EventLoop*> running_loop = nullptr;  // the same loop, for those without the mutex
+  dispatch::Environment* environment = nullptr;             // belongs to the loop's thread
   std::atomic<std::size_t> connections{0};
 
   std::condition_variable all_ended;
-  std::uint64_t in_flight = 0;
-  std::uint64_t calls = 0;
+  // A call counts itself first and then looks whether the engine is closed; close() closes first and then waits for the
+  // count: one of both sees the other.
+  std::atomic<std::uint64_t> in_flight = 0;
+  std::atomic<std::uint64_t> calls = 0;
   Stats stats;
 
   // Dynamic secrets
@@ -50,18 +52,20 @@ struct Engine::State final : dispatch::SecretSource {
   std::uint64_t ask(dispatch::SecretHandle secret, Answer answer) override;
   void forget(std::uint64_t question) override { answers.erase(question); }
   void run();
-  void ensure_thread();  // REQUIRES: mutex is held
+  runtime::EventLoop& ensure_thread();
+  void leave();  // a call less is in flight
 };
 
-Engine::Engine(Settings settings, Secrets secrets) : state_(std::make_unique<State>()) {
+Engine::Engine(Settings settings) : state_(std::make_unique<State>()) {
   state_->settings = std::make_shared<const Settings>(std::move(settings));
-  state_->secrets = std::move(secrets);
 }
 
 Engine::~Engine() { close(0); }
 
-void Engine::State::ensure_thread() {
-  if (loop) return;
+runtime::EventLoop& Engine::State::ensure_thread() {
+  if (auto* running = running_loop.load(std::memory_order_acquire)) return *running;
+  const std::lock_guard lock(mutex);
+  if (loop) return *loop;
   loop = std::make_unique<runtime::EventLoop>();
   try {
     thread = runtime::start_thread(runtime::kIoThreadName, [this] { run(); });
@@ -69,6 +73,15 @@ void Engine::State::ensure_thread() {
     loop.reset();
     throw;
   }
+  running_loop.store(loop.get(), std::memory_order_release);
+  return *loop;
+}
+
+void Engine::State::leave() {
+  if (--in_flight > 0 || !closed) return;
+  const std::lock_guard lock(mutex);
+  all_ended.notify_all();
+  question_asked.notify_all();  // nobody asks any more
 }
 
 void Engine::State::run() {
@@ -81,11 +94,7 @@ void Engine::State::run() {
   dispatch::Environment here(*loop, exchange, *this, seed);
   here.on_outcome = [this](const Outcome& outcome) {
     stats.add(outcome);
-    const std::lock_guard lock(mutex);
-    if (--in_flight == 0) {
-      all_ended.notify_all();
-      question_asked.notify_all();  // nobody asks any more, if the engine is closed
-    }
+    leave();
   };
   loop->on_turn_end([this, &exchange] { connections.store(exchange.connections(), std::memory_order_relaxed); });
   environment = &here;
@@ -94,22 +103,28 @@ void Engine::State::run() {
   connections = 0;
 }
 
-Result<std::shared_ptr<Call>> Engine::prepare(std::string json, bool stream, std::shared_ptr<Listener> listener) {
+Result<std::shared_ptr<Call>> Engine::prepare(std::string json, bool stream, std::shared_ptr<Listener> listener,
+                                              std::uint64_t ticket) {
   auto request = chat::Request::parse(std::move(json));
   if (!request) return std::move(request).error();
   auto spec = select(*settings(), *std::move(request), stream);
   if (!spec) return std::move(spec).error();
-  return std::make_shared<Call>(*std::move(spec), std::move(listener));
+  return std::make_shared<Call>(*std::move(spec), std::move(listener), ticket);
 }
 
 bool Engine::start(const std::shared_ptr<Call>& call) {
-  const std::lock_guard lock(state_->mutex);
-  if (state_->closed) return false;
-  state_->ensure_thread();
   ++state_->in_flight;
+  if (state_->closed) {
+    state_->leave();
+    return false;
+  }
+  try {
+    call->start_on(state_->ensure_thread(), state_->environment);
+  } catch (...) {
+    state_->leave();
+    throw;
+  }
   ++state_->calls;
-  State* state = state_.get();
-  state_->loop->post([state, call] { call->start(*state->environment); });
   return true;
 }
 
@@ -149,14 +164,15 @@ dispatch::Partial Engine::partial(const std::shared_ptr<Call>& call) {
   }
 }
 
-std::uint64_t Engine::update(std::shared_ptr<const Config> config, bool default_providers, Secrets secrets) {
+std::uint64_t Engine::update(std::shared_ptr<const Config> config, bool default_providers,
+                             std::shared_ptr<const SecretList> secrets) {
   const std::lock_guard lock(state_->mutex);
   auto next = std::make_shared<Settings>();
   next->config = std::move(config);
+  next->secrets = std::move(secrets);
   next->default_providers = default_providers;
   next->version = state_->settings->version + 1;
   state_->settings = next;
-  state_->secrets = std::move(secrets);
   return next->version;
 }
 
@@ -196,19 +212,16 @@ void Engine::close(double seconds) {
   }
   thread.join();
   const std::lock_guard lock(state_->mutex);
+  state_->running_loop = nullptr;
   state_->loop.reset();
   state_->all_ended.notify_all();
 }
 
-bool Engine::is_closed() const {
-  const std::lock_guard lock(state_->mutex);
-  return state_->closed;
-}
+bool Engine::is_closed() const { return state_->closed; }
 
 StatsView Engine::stats() const {
   StatsView view;
   state_->stats.fill(view);
-  const std::lock_guard lock(state_->mutex);
   view.in_flight = state_->in_flight;
   view.calls = state_->calls;
   view.connections = state_->connections.load(std::memory_order_relaxed);
@@ -216,13 +229,7 @@ StatsView Engine::stats() const {
 }
 
 std::uint64_t Engine::State::ask(dispatch::SecretHandle secret, Answer answer) {
-  std::unique_lock lock(mutex);
-  if (!secrets[secret].dynamic) {
-    std::string value = secrets[secret].value;
-    lock.unlock();
-    answer(std::move(value));
-    return 0;
-  }
+  const std::lock_guard lock(mutex);
   const std::uint64_t number = next_question++;
   answers.emplace(number, std::move(answer));
   questions.push_back({number, secret});

@@ -15,6 +15,7 @@
 #include "dispatch/call.hpp"
 #include "dispatch/outcome.hpp"
 #include "engine/config.hpp"
+#include "engine/known_targets.hpp"
 #include "engine/stats.hpp"
 
 namespace orchestra::engine {
@@ -22,17 +23,13 @@ namespace orchestra::engine {
 using dispatch::Call;
 using dispatch::Listener;
 using dispatch::Outcome;
-
-// A secret of the configuration, known by its place in the list. A dynamic one is asked for when an attempt begins.
-struct Secret {
-  bool dynamic = false;
-  std::string value;
-};
-using Secrets = std::vector<Secret>;
+using dispatch::SecretList;
 
 // Replaced whole by update().
 struct Settings {
   std::shared_ptr<const Config> config;
+  std::shared_ptr<const SecretList> secrets;
+  std::shared_ptr<KnownTargets> targets = std::make_shared<KnownTargets>();
   // The providers are those whose keys were found: naming another built-in one is told with the key that it wants.
   bool default_providers = false;
   std::uint64_t version = 1;
@@ -46,14 +43,16 @@ struct SecretQuestion {
 
 class Engine {
  public:
-  Engine(Settings settings, Secrets secrets);
+  explicit Engine(Settings settings);
   ~Engine();  // close(0)
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   // Reads a call (the keywords of `chat` as JSON, with model, timeout, retry, ...), chooses its targets and encodes the
   // request for the first. Nothing is sent. Fails with InvalidRequest, Config or Unsupported.
-  Result<std::shared_ptr<Call>> prepare(std::string json, bool stream, std::shared_ptr<Listener> listener);
+  // The listener knows the call by its ticket.
+  Result<std::shared_ptr<Call>> prepare(std::string json, bool stream, std::shared_ptr<Listener> listener,
+                                        std::uint64_t ticket = 0);
   // Starts it. False, and nothing happens, when the engine is closed.
   bool start(const std::shared_ptr<Call>& call);
   void cancel(const std::shared_ptr<Call>& call, chat::Error error);
@@ -64,7 +63,8 @@ class Engine {
 
   // Later calls see this configuration, running ones keep theirs. Returns the version.
   // REQUIRES: `secrets` begins with the secrets of before: their numbers stay.
-  std::uint64_t update(std::shared_ptr<const Config> config, bool default_providers, Secrets secrets);
+  std::uint64_t update(std::shared_ptr<const Config> config, bool default_providers,
+                       std::shared_ptr<const SecretList> secrets);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
 
   // Refuses new calls and waits up to `seconds` for the running ones; whether all have ended.

@@ -21,7 +21,9 @@ std::string provider_names(const Config& config) {
   return names.empty() ? "none" : names;
 }
 
-Result<dispatch::Target> find_target(const Settings& settings, const std::string& name, const std::string& path) {
+using TargetResult = Result<std::shared_ptr<const dispatch::Target>>;
+
+TargetResult find_target(const Settings& settings, const std::string& name, const std::string& path) {
   constexpr std::string_view kRoute = "route:";
   if (name.starts_with(kRoute)) {
     return invalid(path + ": there is no route " + quoted(std::string_view(name).substr(kRoute.size())) + " (in " +
@@ -43,13 +45,14 @@ Result<dispatch::Target> find_target(const Settings& settings, const std::string
                    "); the engine has: " + provider_names(*settings.config));
   }
   if (Status usable = provider->usable(); !usable) return std::move(usable).error();
-  dispatch::Target target;
-  target.model = name;
-  target.wire_model = std::string(split.model);
-  target.dialect = provider->dialect;
-  target.link = provider->link;
-  target.card = card;
-  return target;
+  auto target = std::make_shared<dispatch::Target>();
+  target->model = name;
+  target->wire_model = std::string(split.model);
+  target->dialect = provider->dialect;
+  target->link = provider->link;
+  target->card = card;
+  settings.targets->add(name, target);
+  return std::shared_ptr<const dispatch::Target>(std::move(target));
 }
 
 void read_seconds(json::Value from, std::string_view key, double& to) {
@@ -75,6 +78,13 @@ Result<dispatch::CallSpec> select(const Settings& settings, std::shared_ptr<cons
 
   const auto add = [&](json::Value name, const std::string& path) -> Status {
     if (!name.is_string()) return invalid(path + ": a model's name is a string, not " + std::string(name.raw()));
+    const std::string_view plain = name.raw().substr(1, name.raw().size() - 2);
+    if (plain.find('\\') == std::string_view::npos) {
+      if (auto known = settings.targets->find(plain)) {
+        spec.targets.push_back(std::move(known));
+        return Done{};
+      }
+    }
     auto target = find_target(settings, name.string_or(), path);
     if (!target) return std::move(target).error();
     spec.targets.push_back(*std::move(target));
@@ -103,7 +113,8 @@ Result<dispatch::CallSpec> select(const Settings& settings, std::shared_ptr<cons
   spec.stream = stream;
   spec.request = std::move(request);
 
-  auto encoded = dispatch::encode_for(spec, spec.targets.front());
+  spec.secrets = settings.secrets;
+  auto encoded = dispatch::encode_for(spec, *spec.targets.front());
   if (!encoded) return std::move(encoded).error();
   spec.first = *std::move(encoded);
   spec.submitted = std::chrono::steady_clock::now();

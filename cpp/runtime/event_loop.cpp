@@ -98,9 +98,7 @@ double EventLoop::unix_now() const {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
-void EventLoop::post(std::function<void()> work) {
-  post(*new FunctionWork(std::move(work)));
-}
+void EventLoop::post(std::function<void()> work) { post(*new FunctionWork(std::move(work))); }
 
 void EventLoop::post(Work& work) {
   work.next_ = posted_.load(std::memory_order_relaxed);
@@ -136,9 +134,7 @@ void EventLoop::watch(int fd, Readiness events, Watcher& watcher) {
   add(fd, ((events & kReadable) != 0 ? EPOLLIN : 0u) | ((events & kWritable) != 0 ? EPOLLOUT : 0u), watcher);
 }
 
-void EventLoop::watch_edges(int fd, Watcher& watcher) {
-  add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, watcher);
-}
+void EventLoop::watch_edges(int fd, Watcher& watcher) { add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, watcher); }
 
 void EventLoop::add(int fd, std::uint32_t events, Watcher& watcher) {
   const auto place = static_cast<std::size_t>(fd);

@@ -32,8 +32,8 @@ struct Origin {
   bool own = false;       // by the exchange of our own (http/own_exchange.hpp), where there is one; else by libcurl
 };
 
-// What a request says before its body. Immutable, and best shared by all requests that say the same: exchanges keep what
-// they make of it (a parsed URL, the bytes to send) by its address.
+// What a request says before its body. Immutable, and best shared by all requests that say the same: exchanges keep
+// what they make of it (a parsed URL, the bytes to send) by its address.
 struct RequestHead {
   std::shared_ptr<const Origin> origin;
   std::string target;  // path and query, begins with "/"

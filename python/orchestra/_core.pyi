@@ -1,7 +1,10 @@
 """The compiled module, bound by cpp/binding/*.cpp. Only orchestra._compiled imports it."""
 
-from collections.abc import Iterable, Sequence
+from asyncio import Future
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+
+from .reply import Reply
 
 version: str
 
@@ -124,11 +127,8 @@ class Delta:
     def attempt(self) -> int: ...
 
 class Outcome:
-    """How a call ended."""
+    """How a call ended. What is made are instances of orchestra.Reply, see set_reply_class()."""
 
-    @property
-    def fault(self) -> tuple[str, str, dict[str, Any]] | None:
-        """Kind, message and fields of the error; None: there is a reply."""
     @property
     def text(self) -> str: ...
     @property
@@ -136,14 +136,9 @@ class Outcome:
     @property
     def reasoning(self) -> str | None: ...
     @property
-    def tool_calls(self) -> list[tuple[str, str, str]]:
-        """(id, name, arguments as JSON)."""
-    @property
     def message(self) -> dict[str, Any]: ...
     @property
     def logprobs(self) -> Any: ...
-    @property
-    def choices(self) -> list[dict[str, Any]]: ...
     @property
     def finish_reason(self) -> str | None: ...
     @property
@@ -157,13 +152,9 @@ class Outcome:
     @property
     def attempts(self) -> list[Attempt]: ...
     @property
-    def attempt_count(self) -> int: ...
-    @property
     def model(self) -> str: ...
     @property
     def provider(self) -> str: ...
-    @property
-    def started(self) -> float: ...
     @property
     def latency(self) -> float: ...
     @property
@@ -174,45 +165,69 @@ class Outcome:
     def raw(self) -> dict[str, Any]: ...
     @property
     def body(self) -> bytes: ...
-    def dump(self) -> dict[str, Any]:
+    @property
+    def _started(self) -> float: ...
+    @property
+    def _fault(self) -> tuple[str, str, dict[str, Any]] | None:
+        """Kind, message and fields of the error; None: there is a reply."""
+    @property
+    def _is_plain(self) -> bool:
+        """A reply of the first attempt."""
+    @property
+    def _tool_calls(self) -> list[tuple[str, str, str]]:
+        """(id, name, arguments as JSON)."""
+    @property
+    def _choices(self) -> list[dict[str, Any]]: ...
+    def _dump(self) -> dict[str, Any]:
         """Everything as plain JSON values; of an outcome with a body."""
-    @staticmethod
-    def restore(fields: dict[str, Any]) -> Outcome: ...
+
+def set_reply_class(reply: type[Outcome]) -> None: ...
+def restore(fields: dict[str, Any]) -> Reply:
+    """The outcome that _dump() gave."""
 
 # ---- the engine
 
-class Queue:
-    """Where ended calls and deltas are announced."""
-
-    def __init__(self) -> None: ...
-    def fileno(self) -> int:
-        """A descriptor that is readable while there is something."""
-    def drain(self) -> list[int]: ...
-    def wait(self, seconds: float | None = None) -> list[int]:
-        """The tickets that were pushed; empty after `seconds`, which None makes endless. Ctrl-C interrupts it."""
-
 class Handle:
-    """One call that runs."""
+    """A stream that runs."""
 
-    @property
-    def ticket(self) -> int: ...
-    def cancel(self, why: str) -> None: ...
     def start(self) -> None:
         """RuntimeError: the engine is closed."""
+    def cancel(self, why: str) -> None: ...
     def take_deltas(self) -> list[Delta]: ...
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> Reply | None:
         """None while it runs or deltas are left to take."""
-    def partial(self) -> Outcome: ...
+    def partial(self) -> Reply: ...
+
+class Calls:
+    """The calls of one consumer, and how he hears of them."""
+
+    def __init__(self, create_future: Callable[[], Future[Any]] | None = None) -> None: ...
+    def fileno(self) -> int:
+        """A descriptor that is readable while deliver() or collect() has something to do."""
+    def deliver(self) -> None:
+        """Sets the futures of what has come."""
+    def begin(self, core: Core, call: dict[str, Any]) -> Future[Reply]: ...
+    def cancel(self, future: Future[Reply], why: str) -> None: ...
+    def add(self, core: Core, call: dict[str, Any], index: int) -> int:
+        """Starts a call whose reply collect() will put at this index; the number of those that run."""
+    def collect(self, replies: list[Any], wait: bool) -> list[int]:
+        """Puts the replies that have come in their place; the indices. Ctrl-C interrupts its waiting."""
+    def __len__(self) -> int: ...
+    def cancel_all(self, why: str) -> None: ...
+    def open(self, core: Core, call: dict[str, Any]) -> Handle:
+        """A stream that is ready to be started."""
+    def next(self, handle: Handle) -> Future[None]:
+        """Is set when the stream has something."""
+    def close(self, handle: Handle) -> None: ...
+    def wait(self) -> None:
+        """Until one of the streams has something. Ctrl-C interrupts it."""
 
 class Core:
     """The engine of the core."""
 
     def __init__(self, config: dict[str, Any], secrets: Sequence[str | None], default_providers: bool) -> None: ...
     def update(self, config: dict[str, Any], secrets: Sequence[str | None], default_providers: bool) -> int: ...
-    def prepare(self, call: dict[str, Any], queue: Queue, ticket: int, stream: bool = False) -> Handle:
-        """Everything but the start."""
-    def submit(self, call: dict[str, Any], queue: Queue, ticket: int, stream: bool = False) -> Handle: ...
-    def chat(self, call: dict[str, Any]) -> Outcome: ...
+    def chat(self, call: dict[str, Any]) -> Reply: ...
     def close(self, seconds: float) -> None: ...
     @property
     def closed(self) -> bool: ...
@@ -239,10 +254,10 @@ class StreamReader:
     def end(self) -> list[Delta]: ...
     def take_kept(self) -> list[Delta]:
         """Deltas that came before an error in the same bytes."""
-    def reply(self) -> Outcome: ...
-    def partial(self) -> Outcome: ...
+    def reply(self) -> Reply: ...
+    def partial(self) -> Reply: ...
 
-def decode_reply(protocol: str, body: bytes | str, status: int, headers: Sequence[tuple[str, str]]) -> Outcome: ...
+def decode_reply(protocol: str, body: bytes | str, status: int, headers: Sequence[tuple[str, str]]) -> Reply: ...
 def protocols() -> list[str]: ...
 def builtin_providers() -> list[tuple[str, str, str, str]]:
     """(name, protocol, base_url, key variable) of every provider that is known by name."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ._compiled import core
 from .config import Retry, Timeout
-from .errors import InvalidRequest, OrchestraError, from_fault
-from .reply import Reply
+from .errors import InvalidRequest, from_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from .reply import Attempt, Reply
     from .structured import Parser
 
 _log = logging.getLogger("orchestra")
@@ -50,22 +49,36 @@ class CallOptions(TypedDict, total=False):
 
 KEYWORDS = frozenset(CallOptions.__annotations__)
 
+# The keywords whose values are not yet what the core reads.
+_TO_LOWER = frozenset(
+    ["tools", "tool_choice", "response_format", "stop", "timeout", "retry", "tags", "drop_unsupported", "max_cost"]
+)
+
+
+# The keywords that say how to ask, not what.
+_NOT_ASKED = frozenset(["timeout", "retry", "tags"])
+
 
 def check_keywords(function: str, options: Any) -> None:
     """Raises TypeError for a keyword that no call has."""
+    if KEYWORDS.issuperset(options):
+        return
     for name in options:
         if name not in KEYWORDS:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
-def lower(messages: Any, options: dict[str, Any]) -> tuple[dict[str, Any], Parser | None]:
-    """The call as a dict of JSON values, and what turns the text of its answer into an instance.
+def lower(messages: Any, options: Any) -> tuple[dict[str, Any], Parser | None]:
+    """The call as a dict of JSON values, and what turns the text of its answer into an instance. Takes the dict of
+    options for its own. None in it is the same as absent.
 
     Raises:
         InvalidRequest: A value that is wrong; the message begins with its path.
     """
+    options["messages"] = messages
+    if _TO_LOWER.isdisjoint(options):
+        return options, None
     call = {name: value for name, value in options.items() if value is not None}
-    call["messages"] = messages
     parser: Parser | None = None
     if "tools" in call:
         from .tools import lower_tools
@@ -106,30 +119,27 @@ def _timeout(value: Any) -> dict[str, Any]:
     return {"total": value}
 
 
-def finish(outcome: core.Outcome, parser: Parser | None) -> Reply:
+def finish(reply: Reply, parser: Parser | None) -> Reply:
     """The reply of an ended call, or its error raised. Logs what was survived on the way."""
-    if outcome.attempt_count > 1:
-        _log_attempts(outcome)
-    if outcome.fault is not None:
-        raise error_of(outcome)
-    return Reply(outcome, parser)
+    if not reply._is_plain:
+        attempts = reply.attempts
+        if len(attempts) > 1:
+            _log_attempts(attempts)
+        fault = reply._fault
+        if fault is not None:
+            kind, message, fields = fault
+            if kind == "Interrupted":
+                fields["partial"] = reply
+            raise from_fault(kind, message, provider=reply.provider, model=reply.model, attempts=attempts, **fields)
+    if parser is not None:
+        reply._parser = parser
+    return reply
 
 
-def error_of(outcome: core.Outcome) -> OrchestraError:
-    assert outcome.fault is not None
-    kind, message, fields = outcome.fault
-    if kind == "Interrupted":
-        fields["partial"] = Reply(outcome)
-    return from_fault(
-        kind, message, provider=outcome.provider, model=outcome.model, attempts=outcome.attempts, **fields
-    )
-
-
-def _log_attempts(outcome: core.Outcome) -> None:
+def _log_attempts(attempts: list[Attempt]) -> None:
     """Retries and fallbacks at INFO: models, classes and status, never what was said."""
     if not _log.isEnabledFor(logging.INFO):
         return
-    attempts = outcome.attempts
     for number, (failed, following) in enumerate(zip(attempts, attempts[1:], strict=False), start=1):
         status = "no answer" if failed.status is None else f"status {failed.status}"
         try:
@@ -152,7 +162,7 @@ def canonical_key(call: dict[str, Any]) -> str:
     import hashlib
     import json
 
-    asked = {name: value for name, value in call.items() if name not in ("timeout", "retry", "tags")}
+    asked = {name: value for name, value in call.items() if value is not None and name not in _NOT_ASKED}
     messages = asked["messages"]
     if isinstance(messages, str):
         messages = {"role": "user", "content": messages}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import weakref
@@ -83,8 +82,8 @@ class Engine:
     ) -> None:
         self._closed = False
         self._lock = threading.Lock()
-        self._tickets = itertools.count(1)
         self._bridges: weakref.WeakKeyDictionary[Any, Bridge] = weakref.WeakKeyDictionary()
+        self._last_bridge: Bridge | None = None
         self._secrets: list[Any] = []
         self._asks_for_keys = False  # a secret comes from a function
         self._secret_thread: threading.Thread | None = None
@@ -184,6 +183,7 @@ class Engine:
         self._forks = forks.count
         self._lock = threading.Lock()
         self._bridges = weakref.WeakKeyDictionary()
+        self._last_bridge = None
         self._secret_thread = None
         self._secrets.clear()
         self._start_core(self._lower(self._providers, self._models))
@@ -201,18 +201,21 @@ class Engine:
         self._secret_thread.start()
 
     def _bridge(self) -> Bridge:
-        import asyncio
-
+        """The bridge to the running event loop."""
         if self._closed:
             raise RuntimeError("the engine is closed")
-        loop = asyncio.get_running_loop()
+        last = self._last_bridge
+        if last is not None and last.is_of_running_loop():
+            return last
+        from .bridge import Bridge, running_loop  # with asyncio, which is there already when a loop runs
+
+        loop = running_loop()
         bridge = self._bridges.get(loop)
         if bridge is None:
-            from .bridge import Bridge
-
             for other in [other for other in self._bridges if other.is_closed()]:
                 del self._bridges[other]
-            bridge = self._bridges[loop] = Bridge()
+            bridge = self._bridges[loop] = Bridge(loop)
+        self._last_bridge = bridge
         return bridge
 
     # ---- calls
@@ -229,27 +232,21 @@ class Engine:
             OrchestraError: As the tree in orchestra.errors says.
         """
         check_keywords("chat", options)
-        call, parser = lower(messages, options)  # type: ignore[arg-type]
+        call, parser = lower(messages, options)
         return finish(self._live().chat(call), parser)
 
     async def achat(self, messages: Any, **options: Unpack[CallOptions]) -> Reply:
         """chat() for asyncio: cancelling the task closes the upstream connection."""
         check_keywords("achat", options)
-        call, parser = lower(messages, options)  # type: ignore[arg-type]
-        live = self._live()
-        bridge = self._bridge()
-        ticket = next(self._tickets)
-        handle = live.submit(call, bridge.queue, ticket)
-        future = bridge.expect(ticket)
+        call, parser = lower(messages, options)
+        calls = self._bridge().calls
+        future = calls.begin(self._live(), call)
         try:
-            await future
+            reply = await future
         except BaseException:
-            bridge.forget(ticket)
-            handle.cancel("the task was cancelled")
+            calls.cancel(future, "the task was cancelled")
             raise
-        outcome = handle.outcome()
-        assert outcome is not None
-        return finish(outcome, parser)
+        return finish(reply, parser)
 
     def stream(self, messages: Any, **options: Unpack[CallOptions]) -> Stream:
         """Starts a call whose answer comes piece by piece: an iterator of Delta and a context manager.
@@ -258,21 +255,19 @@ class Engine:
             InvalidRequest: Before anything is sent. Errors of the provider are raised by the first `next`.
         """
         check_keywords("stream", options)
-        call, parser = lower(messages, options)  # type: ignore[arg-type]
-        queue = core.Queue()
-        stream = Stream(self, self._live().prepare(call, queue, 0, stream=True), queue, parser)
+        call, parser = lower(messages, options)
+        calls = core.Calls()
+        stream = Stream(self, calls, calls.open(self._live(), call), parser)
         stream._handle.start()
         return stream
 
     def astream(self, messages: Any, **options: Unpack[CallOptions]) -> AsyncStream:
         """stream() for asyncio; call it in a running event loop. There is nothing to await."""
         check_keywords("astream", options)
-        call, parser = lower(messages, options)  # type: ignore[arg-type]
-        live = self._live()
-        bridge = self._bridge()
-        ticket = next(self._tickets)
-        stream = AsyncStream(self, live.submit(call, bridge.queue, ticket, stream=True), bridge, parser)
-        bridge.attach(ticket, stream)
+        call, parser = lower(messages, options)
+        calls = self._bridge().calls
+        stream = AsyncStream(self, calls, calls.open(self._live(), call), parser)
+        stream._handle.start()
         return stream
 
     def map(
@@ -344,6 +339,7 @@ class Engine:
         for bridge in list(self._bridges.values()):
             bridge.detach()
         self._bridges.clear()
+        self._last_bridge = None
 
     async def aclose(self, timeout: float = 5) -> None:
         """close() without blocking the event loop."""

@@ -23,16 +23,6 @@ if TYPE_CHECKING:
 _ROWS_AT_ONCE = 256  # rows that are begun before others get their turn
 
 
-class _Row:
-    __slots__ = ("handle", "index", "key", "parser")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.handle: core.Handle | None = None
-        self.parser: Parser | None = None
-        self.key: str | None = None
-
-
 class _Run:
     """One map: rows are begun while there is room, and put in their place when they end."""
 
@@ -46,107 +36,103 @@ class _Run:
         options: dict[str, Any],
     ) -> None:
         self.engine = engine
-        self.inputs = inputs
         self.rows: Iterator[Any] = iter(inputs)
         self.concurrency = concurrency
         self.resume = resume
         self.options = options
-        self.queue = core.Queue()
+        self.calls = core.Calls()
         self.live = engine._live()
-        self.results: list[Reply | OrchestraError | None] = []
-        self.open: dict[int, _Row] = {}
+        self.results: list[Any] = []  # of a row that was begun: None, its reply as it came, then what the caller gets
+        self.keys: dict[int, str] = {}  # of rows that the resume file does not hold
+        self.parsers: dict[int, Parser] = {}
+        self.open = 0  # rows in flight
         self.exhausted = False
         self.stopped = False
+        self.interrupted = False
         self.done = 0
         self.failed = 0
         self.spent = 0.0
         self.total = len(inputs) if isinstance(inputs, Sized) else None
         self.progress = open_progress(progress, self.total)
+        # Reading a list takes no time; another input may take long: what has ended meanwhile is kept at once.
+        self.reads_slowly = not isinstance(inputs, list | tuple)
+        self.is_watched = self.progress is not None or resume is not None
 
     @property
     def running(self) -> bool:
-        return bool(self.open) or not (self.exhausted or self.stopped)
+        return self.open > 0 or not (self.exhausted or self.stopped)
 
     def begin(self) -> bool:
         """Begins rows while there is room; True when more could be begun at once."""
         for _ in range(_ROWS_AT_ONCE):
-            if self.exhausted or self.stopped or len(self.open) >= self.concurrency:
+            if self.exhausted or self.stopped or self.open >= self.concurrency:
                 return False
             try:
                 item = next(self.rows)
             except StopIteration:
                 self.exhausted = True
                 return False
-            index = len(self.results)
             self.results.append(None)
-            self._begin_row(index, item)
-            self.accept(self.queue.drain())  # reading the input may take long: what has ended meanwhile is kept
+            self._begin_row(len(self.results) - 1, item)
+            if self.reads_slowly:
+                self.accept(self.calls.collect(self.results, False))
         return True
 
     def _begin_row(self, index: int, item: Any) -> None:
-        row = _Row(index)
         try:
-            call, row.parser = lower(*self._split(item))
-            if self.resume is not None and self._restore(row, call):
+            call, parser = lower(*self._split(item))
+            if self.resume is not None and self._restore(index, call, parser):
                 return
-            self.open[index] = row
-            row.handle = self.live.prepare(call, self.queue, index)
-            row.handle.start()
+            if parser is not None:
+                self.parsers[index] = parser
+            self.open = self.calls.add(self.live, call, index)
         except OrchestraError as error:
-            self.open.pop(index, None)
             self._end(index, error)
         except RuntimeError as error:
             if not self.live.closed:
                 raise
-            self.open.pop(index, None)
             self.stopped = True
             self._end(index, Cancelled(str(error)))
 
     def _split(self, item: Any) -> tuple[Any, dict[str, Any]]:
         if not isinstance(item, dict) or "messages" not in item:
-            return item, self.options
+            return item, self.options.copy()
         for name in item:
             if name != "messages" and name not in KEYWORDS:
                 raise InvalidRequest(f"{name}: no call has this keyword")
         return item["messages"], self.options | {name: value for name, value in item.items() if name != "messages"}
 
-    def _restore(self, row: _Row, call: dict[str, Any]) -> bool:
+    def _restore(self, index: int, call: dict[str, Any], parser: Parser | None) -> bool:
         assert self.resume is not None
         try:
-            row.key = canonical_key(call)
+            key = canonical_key(call)
         except (TypeError, ValueError, RecursionError):
-            return False  # no JSON: submit says what is wrong
-        stored = self.resume.lookup(row.key)
+            return False  # no JSON: the core says what is wrong
+        stored = self.resume.lookup(key)
         if stored is None:
+            self.keys[index] = key
             return False
-        self._end(row.index, Reply(core.Outcome.restore(stored), row.parser))
+        self._end(index, finish(core.restore(stored), parser))
         return True
 
-    def accept(self, tickets: list[int]) -> None:
-        """Puts the rows that have ended in their place."""
-        for ticket in tickets:
-            row = self.open.get(ticket)
-            if row is None:
-                continue
-            assert row.handle is not None
-            outcome = row.handle.outcome()
-            assert outcome is not None
-            try:
-                reply = finish(outcome, row.parser)
-            except OrchestraError as error:
-                if isinstance(error, Cancelled):
-                    self.stopped = True  # the engine was closed
-                self._end(row.index, error)
-            else:
-                if self.resume is not None and row.key is not None:
-                    self.resume.add(row.key, outcome.dump())
-                self._end(row.index, reply)
-            self.open.pop(ticket, None)
+    def accept(self, indices: list[int]) -> None:
+        """Takes in the rows whose replies have come."""
+        self.open -= len(indices)
+        for index in indices:
+            if self.is_watched or index in self.parsers or not self.results[index]._is_plain:
+                self._accept_row(index)
 
-    def ended(self) -> list[int]:
-        """Open rows that have ended: an interrupt may have lost their tickets on the way here."""
-        begun = [(index, row.handle) for index, row in self.open.items() if row.handle is not None]
-        return [index for index, handle in begun if handle.outcome() is not None]
+    def _accept_row(self, index: int) -> None:
+        try:
+            reply = finish(self.results[index], self.parsers.pop(index, None))
+        except OrchestraError as error:
+            if isinstance(error, Cancelled):
+                self.stopped = True  # the engine was closed
+            self._end(index, error)
+        else:
+            if self.resume is not None and index in self.keys:
+                self.resume.add(self.keys.pop(index), reply._dump())
+            self._end(index, reply)
 
     def _end(self, index: int, result: Reply | OrchestraError) -> None:
         self.results[index] = result
@@ -159,16 +145,23 @@ class _Run:
 
     def stop(self) -> None:
         self.stopped = True
-        for row in list(self.open.values()):
-            if row.handle is not None:
-                row.handle.cancel("the map was stopped")
+        self.calls.cancel_all("the map was stopped")
 
-    def drop_unbegun(self) -> None:
-        """Forgets rows that an interrupt caught before they were begun."""
-        for index in [index for index, row in self.open.items() if row.handle is None]:
-            del self.open[index]
+    def interrupt(self) -> None:
+        """Stops after an interrupt, which may have caught anything between two steps."""
+        self.stop()
+        self.interrupted = True
+        self.open = len(self.calls)
+
+    def _accept_lost(self) -> None:
+        """Replies that an interrupt kept from accept()."""
+        for index, result in enumerate(self.results):
+            if isinstance(result, Reply) and (index in self.keys or index in self.parsers or result._fault is not None):
+                self._accept_row(index)
 
     def batch(self) -> Batch:
+        if self.interrupted:
+            self._accept_lost()
         if self.progress is not None:
             self.progress.close()
         complete = not self.stopped
@@ -212,13 +205,11 @@ def run(state: _Run) -> Batch:
         try:
             while state.running:
                 if not state.begin() and state.open:
-                    state.accept(state.queue.wait())
+                    state.accept(state.calls.collect(state.results, True))
         except KeyboardInterrupt:  # the first one stops; a second one, below, is raised
-            state.drop_unbegun()
-            state.stop()
-            state.accept(state.ended())
+            state.interrupt()
             while state.open:
-                state.accept(state.queue.wait())
+                state.accept(state.calls.collect(state.results, True))
         return state.batch()
     except BaseException:
         state.stop()
@@ -234,7 +225,7 @@ async def arun(state: _Run) -> Batch:
 
     loop = asyncio.get_running_loop()
     filled = asyncio.Event()
-    loop.add_reader(state.queue.fileno(), filled.set)
+    loop.add_reader(state.calls.fileno(), filled.set)
     try:
         while state.running:
             if state.begin():
@@ -242,12 +233,12 @@ async def arun(state: _Run) -> Batch:
             elif state.open:
                 await filled.wait()
                 filled.clear()
-            state.accept(state.queue.drain())
+            state.accept(state.calls.collect(state.results, False))
         return state.batch()
     except BaseException:
         state.stop()
         raise
     finally:
-        loop.remove_reader(state.queue.fileno())
+        loop.remove_reader(state.calls.fileno())
         if state.resume is not None:
             state.resume.close()

@@ -74,52 +74,27 @@ class Choice:
         return f"Choice(index={self.index}, text={_short(self.text)!r}, finish_reason={self.finish_reason!r})"
 
 
-class Reply:
-    """The answer to one call.
+class Reply(core.Outcome):
+    """The answer to one call. It comes from a call; it cannot be made.
 
     Finish reason, usage and cost are known when the call returns; the rest is read from the provider's body when it is
     first asked for and never raises, except `parsed`.
     """
 
-    __slots__ = ("__weakref__", "_outcome", "_parsed", "_parser")
+    __slots__ = ("__weakref__", "_parsed", "_parser")
 
     _parsed: Any  # set by the first use of parsed
-
-    def __init__(self, outcome: core.Outcome, parser: Parser | None = None) -> None:
-        self._outcome = outcome
-        self._parser = parser
-
-    @property
-    def text(self) -> str:
-        """The text of the answer, "" when there is none."""
-        return self._outcome.text
-
-    @property
-    def refusal(self) -> str | None:
-        return self._outcome.refusal
-
-    @property
-    def reasoning(self) -> str | None:
-        """The text of the model's reasoning, where the provider shows it."""
-        return self._outcome.reasoning
-
-    @property
-    def message(self) -> dict[str, Any]:
-        """The answer as a message of OpenAI's chat shape: append it to the messages of any later call, unchanged."""
-        return self._outcome.message
+    _parser: Parser  # set when the call asked for structured output
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        return [ToolCall(*call) for call in self._outcome.tool_calls]
+        """The calls of functions that the model asks for."""
+        return [ToolCall(*call) for call in self._tool_calls]
 
     @property
     def choices(self) -> list[Choice]:
         """All answers of a call with n > 1; the reply itself is the first."""
-        return [Choice(fields) for fields in self._outcome.choices]
-
-    @property
-    def logprobs(self) -> Any:
-        return self._outcome.logprobs
+        return [Choice(fields) for fields in self._choices]
 
     @property
     def parsed(self) -> Any:
@@ -129,60 +104,12 @@ class Reply:
             SchemaMismatch: The text is no JSON of that schema.
             Truncated: The answer was cut by the token limit.
         """
-        if self._parser is None:
-            return None
         try:
             return self._parsed
         except AttributeError:
-            self._parsed = self._parser(self.text, self.finish_reason)
+            parser = getattr(self, "_parser", None)
+            self._parsed = None if parser is None else parser(self.text, self.finish_reason)
             return self._parsed
-
-    @property
-    def finish_reason(self) -> str | None:
-        """stop, length, tool_calls, content_filter, refusal, budget or other; None only on a partial reply."""
-        return self._outcome.finish_reason
-
-    @property
-    def finish_reason_raw(self) -> str | None:
-        """The provider's own word."""
-        return self._outcome.finish_reason_raw
-
-    @property
-    def usage(self) -> Usage:
-        return self._outcome.usage
-
-    @property
-    def cost(self) -> Cost:
-        """What the call cost, failed attempts included."""
-        return self._outcome.cost
-
-    @property
-    def model(self) -> str:
-        """provider/model, as it was asked."""
-        return self._outcome.model
-
-    @property
-    def served_model(self) -> str | None:
-        """The model's name as the provider states it."""
-        return self._outcome.served_model
-
-    @property
-    def provider(self) -> str:
-        return self._outcome.provider
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        return self._outcome.attempts
-
-    @property
-    def latency(self) -> float:
-        """Seconds since the call began, waits and retries included."""
-        return self._outcome.latency
-
-    @property
-    def time_to_first_token(self) -> float | None:
-        """Seconds from the call's beginning to the first content (of a plain call: the first byte of the body)."""
-        return self._outcome.time_to_first_token
 
     @property
     def trace_id(self) -> str | None:
@@ -194,23 +121,12 @@ class Reply:
         """None: the call named its models."""
         return None
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """The answer's headers by lower-case name."""
-        return self._outcome.headers
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """The provider's object; of a stream the same reply in the format's plain shape."""
-        return self._outcome.raw
-
-    @property
-    def body(self) -> bytes:
-        return self._outcome.body
-
     def __repr__(self) -> str:
         text, finish = _short(self.text), self.finish_reason
         return f"Reply(text={text!r}, model={self.model!r}, finish_reason={finish!r}, cost={self.cost!r})"
+
+
+core.set_reply_class(Reply)
 
 
 def _short(text: str, most: int = 80) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import forks
 from .call import finish
@@ -12,10 +12,10 @@ from .errors import Cancelled, OrchestraError
 from .reply import Delta, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from types import TracebackType
 
     from ._compiled import core
-    from .bridge import Bridge
     from .engine import Engine
     from .structured import Parser
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 class _Source:
     """What both kinds of stream share: deltas that came, how it ended, and the end by close()."""
 
-    def __init__(self, engine: Engine, handle: core.Handle, parser: Parser | None) -> None:
+    def __init__(self, engine: Engine, calls: core.Calls, handle: core.Handle, parser: Parser | None) -> None:
         self._engine = engine  # an engine that nobody holds any more closes itself, and its streams with it
         self._forks = forks.count
+        self._calls = calls
         self._handle = handle
         self._parser = parser
         self._deltas: deque[Delta] = deque()
-        self._outcome: core.Outcome | None = None
+        self._outcome: Reply | None = None  # as it ended, well or not
         self._reply: Reply | None = None
         self._error: OrchestraError | None = None
         self._closed_by: int | None = None
@@ -42,27 +43,21 @@ class _Source:
             outcome = self._handle.outcome()
             if outcome is not None:
                 self._outcome = outcome
+                self._calls.close(self._handle)
                 try:
                     self._reply = finish(outcome, self._parser)
                 except OrchestraError as error:
                     self._error = error
         return bool(self._deltas) or self._outcome is not None
 
-    def _next(self) -> Delta | None:
-        """The next delta that is there; None: the stream has ended well.
-
-        Raises:
-            OrchestraError: It ended otherwise.
-        """
+    def _check_end(self) -> None:
+        """Raises what the stream ended with; REQUIRES: it has ended, and its deltas were taken."""
         if self._closed_by is not None:
             if self._closed_by == threading.get_ident():
-                return None
+                return
             raise self._error if isinstance(self._error, Cancelled) else Cancelled("the stream was closed")
-        if self._deltas:
-            return self._deltas.popleft()
         if self._error is not None:
             raise self._error
-        return None
 
     def _check_process(self) -> None:
         if self._forks != forks.count:
@@ -72,6 +67,7 @@ class _Source:
         if self._closed_by is None and not self._is_read() and self._forks == forks.count:
             self._closed_by = threading.get_ident()
             self._handle.cancel("the stream was closed")
+            self._deltas.clear()
 
     def _is_read(self) -> bool:
         return self._outcome is not None and not self._deltas
@@ -100,12 +96,13 @@ class _Source:
             return self._reply
         if self._outcome is None:
             self._check_process()
-        return Reply(self._outcome if self._outcome is not None else self._handle.partial())
+        return self._outcome if self._outcome is not None else self._handle.partial()
 
     def __del__(self) -> None:
         handle = getattr(self, "_handle", None)
         if handle is not None and self._outcome is None and self._forks == forks.count:
             handle.cancel("the stream was dropped")
+            self._calls.close(handle)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed_by is not None else "ended" if self._is_read() else "running"
@@ -115,25 +112,24 @@ class _Source:
 class Stream(_Source):
     """The deltas of one call, in order. Belongs to one consumer; close() may come from any thread."""
 
-    def __init__(self, engine: Engine, handle: core.Handle, queue: core.Queue, parser: Parser | None) -> None:
-        super().__init__(engine, handle, parser)
-        self._queue = queue
-
     def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> Delta:
-        if not self._deltas:
+        while True:
             try:
-                while not self._poll():
-                    self._queue.wait()
+                return self._deltas.popleft()
+            except IndexError:  # asked for this way round, because close() in another thread may empty it at any time
+                pass
+            try:
+                while self._closed_by is None and not self._poll():
+                    self._calls.wait()
             except BaseException:
                 self._close()
                 raise
-        delta = self._next()
-        if delta is None:
-            raise StopIteration
-        return delta
+            if not self._deltas:
+                self._check_end()
+                raise StopIteration
 
     def __enter__(self) -> Stream:
         return self
@@ -151,34 +147,36 @@ class Stream(_Source):
 class AsyncStream(_Source):
     """The same for `async for`. Belongs to the event loop in which it was made."""
 
-    def __init__(self, engine: Engine, handle: core.Handle, bridge: Bridge, parser: Parser | None) -> None:
-        super().__init__(engine, handle, parser)
-        self._bridge = bridge
-        self._waiter: Any = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def __aiter__(self) -> AsyncStream:
-        return self
+    async def __aiter__(self) -> AsyncGenerator[Delta, None]:
+        deltas = self._deltas  # close() empties it
+        while True:
+            while deltas:
+                yield deltas.popleft()
+            if not await self._more():
+                return
 
     async def __anext__(self) -> Delta:
-        import asyncio
+        while not self._deltas:
+            if not await self._more():
+                raise StopAsyncIteration
+        return self._deltas.popleft()
 
-        while not self._deltas and not self._poll():
-            self._waiter = asyncio.get_running_loop().create_future()
+    async def _more(self) -> bool:
+        """Waits until there are deltas; False: the stream has ended well.
+
+        Raises:
+            OrchestraError: It ended otherwise.
+        """
+        while self._closed_by is None and not self._poll():
             try:
-                await self._waiter
+                await self._calls.next(self._handle)
             except BaseException:
                 self._close()
                 raise
-            finally:
-                self._waiter = None
-        delta = self._next()
-        if delta is None:
-            raise StopAsyncIteration
-        return delta
+        if self._deltas:
+            return True
+        self._check_end()
+        return False
 
     async def __aenter__(self) -> AsyncStream:
         return self

@@ -30,7 +30,7 @@ def decode_reply(
         OrchestraError: The error that status and body say, or ProtocolError.
     """
     data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
-    return Reply(core.decode_reply(protocol, data, status, list((headers or {}).items())))
+    return core.decode_reply(protocol, data, status, list((headers or {}).items()))
 
 
 class DecodedStream:
@@ -82,12 +82,12 @@ class DecodedStream:
             raise RuntimeError("the stream has not ended: read it to its end first, or use .partial")
         if self._error is not None:
             raise self._error
-        return Reply(self._reader.reply())
+        return self._reader.reply()
 
     @property
     def partial(self) -> Reply:
         """What has come so far."""
-        return Reply(self._reader.partial())
+        return self._reader.partial()
 
     def close(self) -> None:
         """Reads no further."""

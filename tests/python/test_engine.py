@@ -281,6 +281,7 @@ def test_a_deadline_names_its_phase(
     assert caught.value.phase == phase
     assert isinstance(caught.value, TimeoutError)
 
+
 def test_a_connection_that_was_never_made_harms_no_later_one(fake: FakeProviders) -> None:
     with socket.socket() as full, socket.socket() as filling, socket.socket() as waiting:
         full.bind(("127.0.0.1", 0))

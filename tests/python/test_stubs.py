@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from types import ModuleType
+from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 import orchestra
@@ -41,7 +41,7 @@ def _is(function: ast.FunctionDef, decorator: str) -> bool:
 
 
 def _stub_functions(body: list[ast.stmt]) -> Members:
-    functions = [node for node in body if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in body if isinstance(node, ast.FunctionDef) and _is_public(node.name)]
     return {node.name: None if _is(node, "property") else _parameters(node) for node in functions}
 
 
@@ -58,7 +58,7 @@ def _bound_functions(holder: type | ModuleType) -> Members:
     for name, value in vars(holder).items():
         if not _is_public(name) or isinstance(value, type | str):
             continue
-        if isinstance(value, property):
+        if isinstance(value, property | GetSetDescriptorType | MemberDescriptorType):
             members[name] = None
         elif name != "__init__" or value.__doc__.startswith("__init__(self:"):  # else there is no constructor
             members[name] = _bound_parameters(getattr(holder, name))

@@ -245,9 +245,7 @@ def main() -> None:
     if reason is not None:
         sys.exit(reason)
     try:
-        _serve(
-            api_key=arguments.api_key, slots=arguments.slots, context=arguments.context, parent=arguments.parent
-        )
+        _serve(api_key=arguments.api_key, slots=arguments.slots, context=arguments.context, parent=arguments.parent)
     except KeyboardInterrupt:
         sys.exit(130)
 

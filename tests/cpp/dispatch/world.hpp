@@ -108,7 +108,7 @@ struct World {
   CallSpec spec(std::vector<Target> targets, bool stream = false) {
     CallSpec spec;
     spec.request = chat::Request::parse(R"({"messages":"Hello there, world."})").value();
-    spec.targets = std::move(targets);
+    for (auto& target : targets) spec.targets.push_back(std::make_shared<const Target>(std::move(target)));
     spec.stream = stream;
     spec.submitted = loop.now();
     spec.submitted_unix = loop.unix_now();

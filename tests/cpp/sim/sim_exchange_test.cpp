@@ -47,9 +47,7 @@ class SimDriver {
     exchange_.reset();
   }
   void serve(std::vector<Script> scripts) { scripts_ = std::move(scripts); }
-  static ExchangeRequest request(std::string body) {
-    return runtime::request_of({.target = "/"}, std::move(body));
-  }
+  static ExchangeRequest request(std::string body) { return runtime::request_of({.target = "/"}, std::move(body)); }
   static ExchangeRequest refused_request() { return runtime::request_of({.target = "/refused"}); }
   bool run_until(const std::function<bool()>& condition) { return loop_.run_while_not(condition); }
   void run_for(Duration duration) { loop_.run_for(duration); }
