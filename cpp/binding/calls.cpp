@@ -215,7 +215,6 @@ void bind_calls(py::module_& module) {
              if (!handle.start()) throw std::runtime_error("the engine is closed");
            })
       .def("cancel", &Handle::cancel, py::arg("why"))
-      .def("take_deltas", [](Handle& handle) { return make_deltas(handle.take_deltas()); })
       .def("outcome",
            [](Handle& handle) -> py::object {
              auto outcome = handle.outcome();

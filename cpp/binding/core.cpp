@@ -45,13 +45,14 @@ std::shared_ptr<const engine::Config> read_config(const py::dict& config) {
 }  // namespace
 
 std::string json_of(py::handle value, chat::ErrorKind kind) {
-  std::string json;
-  json.reserve(1024);
-  if (Status written = append_json(json, value); !written) {
+  thread_local std::string kept;  // what is given away has just the size that it needs
+  constexpr std::size_t kMostKept = 64 << 10;
+  kept.clear();
+  if (Status written = append_json(kept, value); !written) {
     written.error().kind = kind;
     throw Fault{std::move(written).error()};
   }
-  return json;
+  return kept.size() > kMostKept ? std::move(kept) : kept;
 }
 
 void wait_for(Queue& queue, std::optional<double> seconds, std::vector<Announcement>& into) {

@@ -2,12 +2,12 @@
 
 #include <pybind11/stl.h>
 
-#include <exception>
 #include <new>
 #include <stdexcept>
 #include <string>
 
 #include "binding/faults.hpp"
+#include "binding/guarded.hpp"
 #include "binding/json_python.hpp"
 #include "binding/values.hpp"
 
@@ -175,19 +175,6 @@ const std::vector<chat::Choice>& choices_of(ReplyObject& reply) {
 }
 
 const chat::Choice& first(ReplyObject& reply) { return choices_of(reply).front(); }
-
-// Calls a function that may throw, from C.
-template <class Use>
-PyObject* guarded(Use use) noexcept {
-  try {
-    return use().release().ptr();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return nullptr;
-}
 
 template <class Read>
 constexpr PyGetSetDef attribute(const char* name, Read, const char* doc) {

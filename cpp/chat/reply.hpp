@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "chat/boxed.hpp"
+
 namespace orchestra::chat {
 
 enum class Finish : std::uint8_t { None, Stop, Length, ToolCalls, ContentFilter, Refusal, Budget, Other };
@@ -71,9 +73,9 @@ struct ToolFragment {
 struct Delta {
   std::string text;
   std::string reasoning;
-  std::optional<ToolFragment> tool_call;
+  Boxed<ToolFragment> tool_call;
   Finish finish = Finish::None;
-  std::optional<Usage> usage;
+  Boxed<Usage> usage;
   std::int32_t attempt = 1;
 
   [[nodiscard]] bool has_content() const { return !text.empty() || !reasoning.empty() || tool_call.has_value(); }

@@ -83,7 +83,7 @@ void Call::start(Environment& environment) {
 
 void Call::cancel(Error error) {
   if (cancelled_ || !wake_) return;
-  cancelled_ = std::move(error);
+  cancelled_ = std::make_unique<Error>(std::move(error));
   wake_->notify();
 }
 
@@ -172,7 +172,7 @@ void Call::ask_for_secrets() {
       if (answer) {
         answers_[place] = *std::move(answer);
       } else {
-        secret_error_ = std::move(answer).error();
+        secret_error_ = std::make_unique<Error>(std::move(answer).error());
       }
       wake_->notify();
     }));

@@ -114,15 +114,14 @@ class Environment {
   friend class Call;
   struct KnownHead {
     std::shared_ptr<const Target> target;
-    std::string path;
-    protocol::Headers headers;
+    std::shared_ptr<const protocol::EncodedHead> encoded;
     std::shared_ptr<const SignedHead> head;
   };
 
   void deliver();  // at the end of a turn
   // The head of this request. Requests that say the same share one.
   std::shared_ptr<const SignedHead> sign(const std::shared_ptr<const Target>& target,
-                                         const protocol::EncodedRequest& request,
+                                         const std::shared_ptr<const protocol::EncodedHead>& encoded,
                                          const std::vector<std::string_view>& values);
 
   runtime::Exchange& exchange_;
@@ -172,6 +171,10 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
   void drop() override { kept_.reset(); }
   runtime::Task live(std::shared_ptr<Call> self);
 
+  // Something that most calls never have; a call should stay small, since the allocator is quick up to 1 kB.
+  template <class T>
+  using Rare = std::unique_ptr<T>;
+
   // One attempt
   std::optional<chat::Error> encode();
   void ask_for_secrets();
@@ -185,7 +188,7 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
     }
   }
   void forget_questions();
-  [[nodiscard]] bool secrets_are_here() const { return secrets_missing_ == 0 || secret_error_.has_value(); }
+  [[nodiscard]] bool secrets_are_here() const { return secrets_missing_ == 0 || secret_error_; }
   void begin_attempt();
   void send();
   [[nodiscard]] bool attempt_is_over() const;
@@ -209,7 +212,7 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
   void enter(Phase phase, runtime::TimePoint until);
   void set_timer();
   void on_timer();
-  [[nodiscard]] bool is_stopped() const { return cancelled_.has_value() || total_is_up_; }
+  [[nodiscard]] bool is_stopped() const { return cancelled_ || total_is_up_; }
   [[nodiscard]] chat::Error stop_error() const;
   void finish(std::optional<chat::Error> error);
   void schedule_delivery();
@@ -240,7 +243,7 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
   int tries_ = 0;
   bool delivered_ = false;  // a delta has been handed on: nothing is repeated any more
   bool total_is_up_ = false;
-  std::optional<chat::Error> cancelled_;
+  Rare<chat::Error> cancelled_;
   std::shared_ptr<Outcome> outcome_ = std::make_shared<Outcome>();
   bool has_outcome_ = false;
   bool delivery_scheduled_ = false;
@@ -253,7 +256,7 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
   std::vector<std::string> answers_;  // values of secrets by place, the key's first; empty where it is not dynamic
   std::size_t secrets_missing_ = 0;
   std::vector<std::uint64_t> questions_;
-  std::optional<chat::Error> secret_error_;
+  Rare<chat::Error> secret_error_;
   std::shared_ptr<const SignedHead> head_;
   runtime::Exchange* exchange_ = nullptr;
   runtime::ExchangeId exchange_id_ = 0;
@@ -271,7 +274,7 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
   std::string body_;
   std::unique_ptr<protocol::StreamDecoder> decoder_;
   std::size_t delivered_bytes_ = 0;
-  std::optional<chat::Error> fault_;  // found in the bytes
+  Rare<chat::Error> fault_;  // found in the bytes
   std::optional<runtime::End> end_;
 };
 

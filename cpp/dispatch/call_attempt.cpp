@@ -79,13 +79,14 @@ void Call::begin_attempt() {
 }
 
 std::shared_ptr<const SignedHead> Environment::sign(const std::shared_ptr<const Target>& target,
-                                                    const protocol::EncodedRequest& request,
+                                                    const std::shared_ptr<const protocol::EncodedHead>& encoded,
                                                     const std::vector<std::string_view>& values) {
   constexpr std::size_t kMostTargets = 4096;
   if (const auto found = heads_.find(target.get()); found != heads_.end()) {
     const KnownHead& known = found->second;
-    if (known.path == request.path && known.headers == request.headers &&
-        std::equal(values.begin(), values.end(), known.head->secrets.begin(), known.head->secrets.end())) {
+    const bool same = known.encoded == encoded ||
+                      (known.encoded->path == encoded->path && known.encoded->headers == encoded->headers);
+    if (same && std::equal(values.begin(), values.end(), known.head->secrets.begin(), known.head->secrets.end())) {
       return known.head;
     }
   } else if (heads_.size() >= kMostTargets) {
@@ -96,8 +97,8 @@ std::shared_ptr<const SignedHead> Environment::sign(const std::shared_ptr<const 
   head.origin = link.origin;
   head.target = link.path_prefix;
   if (link.deployment_paths) head.target += "/openai/deployments/" + path_segment(target->wire_model);
-  head.target += request.path + link.query;
-  head.headers = request.headers;
+  head.target += encoded->path + link.query;
+  head.headers = encoded->headers;
   auto secret = values.begin();
   if (link.key) {
     const std::string_view key = *secret++;
@@ -114,7 +115,7 @@ std::shared_ptr<const SignedHead> Environment::sign(const std::shared_ptr<const 
   auto made = std::make_shared<SignedHead>();
   made->head = std::make_shared<const runtime::RequestHead>(std::move(head));
   made->secrets.assign(values.begin(), values.end());
-  heads_[target.get()] = {target, request.path, request.headers, made};
+  heads_[target.get()] = {target, encoded, made};
   return made;
 }
 
@@ -125,7 +126,7 @@ void Call::send() {
     const bool given = spec_.secrets && !(*spec_.secrets)[handle].dynamic;
     values.push_back(given ? (*spec_.secrets)[handle].value : answers_[place]);
   });
-  head_ = environment_->sign(spec_.targets[target_index_], encoded_, values);
+  head_ = environment_->sign(spec_.targets[target_index_], encoded_.head, values);
   enter(Phase::Connect, spec_.timeout.connect);
   exchange_id_ = exchange_->start({.head = head_->head, .body = request_body_}, *this);
 }
@@ -160,8 +161,9 @@ void Call::on_bytes(std::span<char> bytes) {
   last_byte_ = environment_->loop.now();
   if (!decoder_) {
     if (body_.size() + bytes.size() > environment_->limits.body) {
-      fault_ = chat::make_error(ErrorKind::Protocol, "the answer is larger than the limit `body` of " +
-                                                         std::to_string(environment_->limits.body) + " bytes");
+      fault_ = std::make_unique<Error>(chat::make_error(
+          ErrorKind::Protocol,
+          "the answer is larger than the limit `body` of " + std::to_string(environment_->limits.body) + " bytes"));
       wake_->notify();
       return;
     }
@@ -177,7 +179,7 @@ void Call::on_bytes(std::span<char> bytes) {
   take_deltas(before);
   if (pending_.size() > before) schedule_delivery();
   if (!status) {
-    fault_ = std::move(status).error();
+    fault_ = std::make_unique<Error>(std::move(status).error());
     wake_->notify();
     return;
   }
@@ -206,7 +208,7 @@ std::optional<Error> Call::judge() {
   if (is_stopped()) {
     error = stop_error();
   } else if (fault_) {
-    error = std::move(fault_);
+    error = std::move(*fault_);
   } else if (phase_up_ && *phase_up_ != Phase::Finishing) {
     switch (*phase_up_) {
       case Phase::Connect: error = deadline_error("connect", spec_.timeout.connect); break;

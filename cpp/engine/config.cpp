@@ -6,6 +6,7 @@
 
 #include "catalog/fields.hpp"
 #include "engine/address.hpp"
+#include "http/proxy.hpp"
 #include "protocol/format.hpp"
 
 namespace orchestra::engine {
@@ -91,8 +92,7 @@ class ProviderReader {
       provider_->privacy = static_cast<catalog::Privacy>(*place);
     }
     provider_->region = fields_.text("region");
-    if (const auto place = fields_.word("transport", kTransports))
-      provider_->transport = static_cast<Transport>(*place);
+    read_transport();
     read_options();
     if (fields_.error()) return *fields_.error();
     link_->origin = origin_;
@@ -218,6 +218,20 @@ class ProviderReader {
       return fields_.fail("proxy", "is no address such as http://host:3128");
     origin_->ca_file = fields_.text("ca_file").value_or("");
     origin_->insecure = fields_.boolean("insecure").value_or(false);
+  }
+
+  // Which exchange carries the requests is settled here, for all of them: a second one never tries what the first
+  // failed at, since that might send a request twice.
+  void read_transport() {
+    if (const auto place = fields_.word("transport", kTransports))
+      provider_->transport = static_cast<Transport>(*place);
+    if (fields_.error() || provider_->transport == Transport::Curl) return;
+    const auto proxy = http::proxy_for(origin_->url, origin_->proxy);
+    if (proxy && provider_->transport == Transport::Own) {
+      return fields_.fail("transport", "\"own\" knows no proxies, and " + proxy->source + " names one (" +
+                                           proxy->shown() + "); write \"auto\", or proxy=\"\" to use none");
+    }
+    origin_->own = !proxy;
   }
 
   void read_options() {

@@ -15,6 +15,7 @@
 
 #include "engine/selection.hpp"
 #include "http/curl_exchange.hpp"
+#include "http/own_exchange.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/thread.hpp"
 
@@ -85,18 +86,20 @@ void Engine::State::leave() {
 }
 
 void Engine::State::run() {
-  http::CurlExchange exchange(*loop);
+  http::CurlExchange curl(*loop);
+  http::OwnExchange own(*loop);
   std::uint64_t seed = 0;
   {
     const std::lock_guard lock(mutex);
     seed = settings->config->seed ? *settings->config->seed : std::random_device{}();
   }
-  dispatch::Environment here(*loop, exchange, *this, seed);
+  dispatch::Environment here(*loop, curl, *this, seed, &own);
   here.on_outcome = [this](const Outcome& outcome) {
     stats.add(outcome);
     leave();
   };
-  loop->on_turn_end([this, &exchange] { connections.store(exchange.connections(), std::memory_order_relaxed); });
+  loop->on_turn_end(
+      [this, &curl, &own] { connections.store(curl.connections() + own.connections(), std::memory_order_relaxed); });
   environment = &here;
   loop->run();
   environment = nullptr;

@@ -307,6 +307,12 @@ void CurlExchange::proceed(ExchangeId id) {
   if (transfer == nullptr || transfer->is_paused()) return;
   transfer->give_held_head();
   if (find(id) != transfer || transfer->is_paused()) return;
+  transfer->give_held_bytes();
+  if (find(id) != transfer || transfer->is_paused()) return;
+  if (transfer->has_broken_content() && !transfer->has_ended()) {
+    transfer->finish(CURLE_WRITE_ERROR);
+    detach(*transfer);
+  }
   if (transfer->has_ended()) {
     end(id);
   } else if (transfer->take_stopped()) {

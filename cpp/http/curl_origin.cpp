@@ -31,17 +31,16 @@ bool has_name(const runtime::HeaderList& headers, std::string_view lower_name) {
 
 }  // namespace
 
-CurlOrigin::CurlOrigin(std::shared_ptr<const runtime::Origin> origin) : origin_(std::move(origin)) {}
+CurlOrigin::CurlOrigin(std::shared_ptr<const runtime::Origin> origin)
+    : origin_(std::move(origin)), proxy_(proxy_for(origin_->url, origin_->proxy)) {}
 CurlOrigin::~CurlOrigin() = default;
 
 void CurlOrigin::configure(CURL* easy) const {
   const bool tls = origin_->url.starts_with("https:");
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, tls ? kIdleSecondsTls : kIdleSecondsPlain);
-  if (origin_->proxy == "-") {
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-  } else if (!origin_->proxy.empty()) {
-    curl_easy_setopt(easy, CURLOPT_PROXY, origin_->proxy.c_str());
-  }
+  // Both given, libcurl leaves the environment alone.
+  curl_easy_setopt(easy, CURLOPT_PROXY, proxy_ ? proxy_->address.c_str() : "");
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
   if (!origin_->ca_file.empty()) {
     curl_easy_setopt(easy, CURLOPT_CAINFO, origin_->ca_file.c_str());
     curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // that file alone decides, not the system's store beside it

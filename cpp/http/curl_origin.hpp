@@ -8,10 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "http/proxy.hpp"
 #include "runtime/exchange.hpp"
 
 namespace orchestra::http {
@@ -36,6 +38,9 @@ class CurlOrigin {
   // nullptr: a header holds a line break or a NUL byte, which would let it speak for another.
   [[nodiscard]] std::shared_ptr<curl_slist> headers(const std::shared_ptr<const runtime::RequestHead>& head);
 
+  // Empty: none. What the environment says is read once for an origin.
+  [[nodiscard]] const std::optional<Proxy>& proxy() const { return proxy_; }
+
   // The shard with the fewest requests to this origin in flight: so a connection is opened only when all are in use.
   [[nodiscard]] std::size_t enter_shard();
   void leave_shard(std::size_t shard);
@@ -47,6 +52,7 @@ class CurlOrigin {
 
  private:
   std::shared_ptr<const runtime::Origin> origin_;
+  std::optional<Proxy> proxy_;
   std::unordered_map<std::string, std::shared_ptr<CURLU>> urls_;  // by target
   std::shared_ptr<const runtime::RequestHead> last_head_;
   std::shared_ptr<curl_slist> last_list_;

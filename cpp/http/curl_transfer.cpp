@@ -69,7 +69,9 @@ std::optional<std::string> CurlTransfer::begin(runtime::ExchangeId id, runtime::
   socket_fault_ = 0;
   sent_ = again_ = paused_ = stopped_ = held_head_ = false;
   error_[0] = '\0';
+  limits_ = limits;
   head_ = ResponseHead(limits);
+  decoding_.reset();
   end_.reset();
   body_ = std::move(request.body);
   if (easy_ == nullptr) return "out of memory";
@@ -84,9 +86,25 @@ std::optional<std::string> CurlTransfer::begin(runtime::ExchangeId id, runtime::
   return std::nullopt;
 }
 
+void CurlTransfer::forget_sink() {
+  sink_ = nullptr;
+  if (decoding_ != nullptr) decoding_->forget();
+}
+
+void CurlTransfer::pause() {
+  paused_ = true;
+  if (decoding_ != nullptr) decoding_->pause();
+}
+
+void CurlTransfer::resume() {
+  paused_ = false;
+  if (decoding_ != nullptr) decoding_->resume();
+}
+
 void CurlTransfer::clear() {
   id_ = 0;
-  sink_ = nullptr;
+  forget_sink();
+  decoding_.reset();
   url_.reset();
   headers_.reset();
   body_.reset();
@@ -125,27 +143,44 @@ std::size_t CurlTransfer::on_head_line(char* bytes, std::size_t size, std::size_
 
 void CurlTransfer::give_held_head() {
   if (!std::exchange(held_head_, false)) return;
-  sink_->on_head(head_.take());
+  runtime::AnswerHead head = head_.take();
+  decoding_ = DecodingSink::wrap(head, *sink_, {.ratio = limits_.decompression_ratio});
+  sink_->on_head(std::move(head));
+}
+
+void CurlTransfer::give_held_bytes() {
+  if (decoding_ != nullptr) decoding_->proceed();
 }
 
 std::size_t CurlTransfer::on_body(char* bytes, std::size_t size, std::size_t count, void* self) {
   auto& transfer = *static_cast<CurlTransfer*>(self);
   if (transfer.sink_ == nullptr) return 0;
   const std::size_t length = size * count;
-  if (transfer.paused_ || transfer.held_head_) {
+  DecodingSink* decoding = transfer.decoding_.get();
+  if (transfer.paused_ || transfer.held_head_ || (decoding != nullptr && decoding->holds())) {
     transfer.stopped_ = true;  // libcurl keeps these bytes and reads no more
     return CURL_WRITEFUNC_PAUSE;
   }
   if (length == 0) return 0;
-  std::memcpy(transfer.buffer_.data(), bytes, length);
-  transfer.sink_->on_bytes({transfer.buffer_.data(), length});
-  return transfer.sink_ == nullptr ? 0 : length;
+  if (decoding != nullptr) {
+    decoding->on_bytes({bytes, length});
+  } else {
+    std::memcpy(transfer.buffer_.data(), bytes, length);
+    transfer.sink_->on_bytes({transfer.buffer_.data(), length});
+  }
+  return transfer.sink_ == nullptr || transfer.has_broken_content() ? 0 : length;
 }
 
 void CurlTransfer::finish(CURLcode result) { end_ = end_of(result); }
 
+End CurlTransfer::take_end() {
+  End end = *std::exchange(end_, std::nullopt);
+  return decoding_ != nullptr ? decoding_->judged(std::move(end)) : end;
+}
+
 End CurlTransfer::end_of(CURLcode result) const {
-  if (!head_.fault().empty()) return {EndKind::Malformed, std::string(head_.fault())};
+  if (!head_.fault().empty()) return {EndKind::Malformed, head_.fault()};
+  if (has_broken_content()) return {EndKind::Malformed, decoding_->fault()};
   // An answer without a length that a TLS server ends by a bare close is complete to libcurl (7.88 ignores the missing
   // goodbye); that it was cut is seen by its format.
   if (result == CURLE_OK && head_.is_complete()) return {EndKind::Complete, ""};
@@ -178,7 +213,17 @@ std::string CurlTransfer::connect_message(CURLcode result) const {
   if (result == CURLE_COULDNT_CONNECT && os_error != 0) {
     message += ": " + std::generic_category().message(static_cast<int>(os_error));
   }
-  return message;
+  const std::optional<Proxy>& proxy = origin_.proxy();
+  if (!proxy) return message;
+  long status = 0;
+  curl_easy_getinfo(easy_, CURLINFO_HTTP_CONNECTCODE, &status);
+  if (status == 407) {
+    message = proxy->user.empty() ? "the proxy asks for a user and a password: http://user:password@host:port"
+                                  : "the proxy refuses the user or the password";
+  } else if (status / 100 != 2 && status != 0) {
+    message = "the proxy refuses the connection with status " + std::to_string(status);
+  }
+  return message + " (through " + proxy->shown() + ", from " + proxy->source + ")";
 }
 
 }  // namespace orchestra::http

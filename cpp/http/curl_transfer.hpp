@@ -15,6 +15,7 @@
 #include <string>
 #include <utility>
 
+#include "http/content_decoder.hpp"
 #include "http/curl_origin.hpp"
 #include "http/response_head.hpp"
 #include "runtime/exchange.hpp"
@@ -39,7 +40,7 @@ class CurlTransfer {
   std::optional<std::string> begin(runtime::ExchangeId id, runtime::ExchangeRequest request,
                                    runtime::ExchangeSink& sink, HeadLimits limits);
   // The sink hears nothing any more.
-  void forget_sink() { sink_ = nullptr; }
+  void forget_sink();
   // libcurl has finished with it; the sink is told by give_held() when it is not paused.
   void finish(CURLcode result);
   // It never got to libcurl.
@@ -47,15 +48,19 @@ class CurlTransfer {
   // Drops what the request held.
   void clear();
 
-  void pause() { paused_ = true; }
-  void resume() { paused_ = false; }
+  void pause();
+  void resume();
   [[nodiscard]] bool is_paused() const { return paused_; }
   // Gives the head that came while it was paused. The sink may do anything in that call.
   void give_held_head();
+  // Gives the decoded bytes that a paused sink did not take. The sink may do anything in that call.
+  void give_held_bytes();
+  // The content cannot be decoded; libcurl, which may be still at it, knows nothing of that.
+  [[nodiscard]] bool has_broken_content() const { return decoding_ != nullptr && !decoding_->fault().empty(); }
   // Whether libcurl was told to stop reading; it must be told to go on. Forgets it.
   [[nodiscard]] bool take_stopped() { return std::exchange(stopped_, false); }
   [[nodiscard]] bool has_ended() const { return end_.has_value(); }
-  [[nodiscard]] runtime::End take_end() { return *std::exchange(end_, std::nullopt); }
+  [[nodiscard]] runtime::End take_end();
 
   [[nodiscard]] CURL* easy() const { return easy_; }
   [[nodiscard]] runtime::ExchangeId id() const { return id_; }
@@ -89,7 +94,9 @@ class CurlTransfer {
   std::shared_ptr<CURLU> url_;
   std::shared_ptr<curl_slist> headers_;
   std::shared_ptr<const std::string> body_;
+  HeadLimits limits_;
   ResponseHead head_{HeadLimits{}};
+  std::shared_ptr<DecodingSink> decoding_;  // nullptr: the content is plain
   std::optional<runtime::End> end_;
   int socket_fault_ = 0;
   bool sent_ = false;

@@ -24,14 +24,20 @@ int status_of(std::string_view line) {
 
 }  // namespace
 
-ResponseHead::Progress ResponseHead::fail(std::string_view fault) {
-  fault_ = fault;
+ResponseHead::Progress ResponseHead::fail(std::string_view what) {
+  fault_ = what;
+  return Progress::Malformed;
+}
+
+ResponseHead::Progress ResponseHead::fail_limit(std::string_view limit, std::size_t value) {
+  fault_ = "the head of the answer is over the limit `";
+  fault_.append(limit).append("` of ").append(std::to_string(value));
   return Progress::Malformed;
 }
 
 ResponseHead::Progress ResponseHead::add(std::string_view line) {
   bytes_ += line.size();
-  if (bytes_ > limits_.bytes) return fail("the head of the answer is over the limit of bytes");
+  if (bytes_ > limits_.bytes) return fail_limit("head_bytes", limits_.bytes);
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
 
   if (status_ == 0) {
@@ -52,7 +58,7 @@ ResponseHead::Progress ResponseHead::add(std::string_view line) {
     lines_ = 0;
     return Progress::Complete;
   }
-  if (++lines_ > limits_.lines) return fail("the head of the answer is over the limit of lines");
+  if (++lines_ > limits_.lines) return fail_limit("head_lines", limits_.lines);
   if (complete_) return Progress::More;
   if (line.front() == ' ' || line.front() == '\t') {  // a folded line goes on with the value before it
     headers_.extend_last(trimmed(line));

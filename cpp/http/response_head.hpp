@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "runtime/exchange.hpp"
@@ -11,6 +12,7 @@ namespace orchestra::http {
 struct HeadLimits {
   std::size_t bytes = std::size_t{64} << 10;  // all lines together, interim heads and trailers included
   std::size_t lines = 128;                    // header lines of one head
+  std::size_t decompression_ratio = 100;      // of the body that follows; see ContentLimits
 };
 
 class ResponseHead {
@@ -29,14 +31,15 @@ class ResponseHead {
   [[nodiscard]] bool has_begun() const { return bytes_ > 0; }
   [[nodiscard]] bool is_complete() const { return complete_; }
   // REQUIRES: Malformed. What is wrong, without any of its content.
-  [[nodiscard]] std::string_view fault() const { return fault_; }
+  [[nodiscard]] const std::string& fault() const { return fault_; }
 
  private:
-  Progress fail(std::string_view fault);
+  Progress fail(std::string_view what);
+  Progress fail_limit(std::string_view limit, std::size_t value);
 
   HeadLimits limits_;
   runtime::HeaderText headers_;
-  std::string_view fault_;
+  std::string fault_;
   std::size_t bytes_ = 0;
   std::size_t lines_ = 0;
   int status_ = 0;  // 0: the next line is a status line

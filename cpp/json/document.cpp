@@ -5,14 +5,15 @@
 // behind the text and a separate pass for its index, which costs most on the short texts of a stream.
 #include <simdjson.h>
 
-#include <array>
-#include <limits>
+#include <utility>
 
 #include "json/plain_run.hpp"
 #include "json/value.hpp"
 
 namespace orchestra::json {
 namespace {
+
+constexpr std::uint32_t kMask = kMaxText - 1;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -22,12 +23,12 @@ bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' 
 // strings need to know the end.
 class Scanner {
  public:
-  Scanner(const std::string& text, std::vector<Node>& nodes)
-      : begin_(text.data()), at_(begin_), end_(begin_ + text.size()), nodes_(nodes) {}
+  Scanner(const std::string& text, std::vector<Node>& nodes, std::size_t max_depth)
+      : begin_(text.data()), at_(begin_), end_(begin_ + text.size()), nodes_(nodes), max_depth_(max_depth) {}
 
   // Fills the nodes. On false, problem() says what is wrong and where.
   bool run();
-  [[nodiscard]] Problem problem() const { return {problem_, static_cast<std::size_t>(at_ - begin_)}; }
+  [[nodiscard]] Problem problem() const;
 
  private:
   bool fail(const char* what) {
@@ -39,8 +40,8 @@ class Scanner {
     while (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t') ++at_;
   }
   void add(Type type, std::uint32_t begin, std::uint32_t length, bool escaped = false) {
-    const auto next = static_cast<std::uint32_t>(nodes_.size() + 1);
-    nodes_.push_back({begin, length, next, 0, type, escaped});
+    const Span span{.begin = begin & kMask, .type = type, .length = length & kMask, .escaped = escaped};
+    nodes_.push_back(Node{.span = span});
   }
   bool string();
   bool escape();
@@ -57,9 +58,20 @@ class Scanner {
   const char* end_;
   std::vector<Node>& nodes_;
   const char* problem_ = "";
-  std::array<std::uint32_t, kMaxDepth> open_{};  // nodes of the containers around at_, the outermost first
-  std::uint32_t depth_ = 0;
+  bool is_too_deep_ = false;
+  // The innermost container around at_; as long as it is open, its extent names the next one outwards.
+  std::uint32_t open_ = 0;
+  std::size_t depth_ = 0;
+  const std::size_t max_depth_;
 };
+
+Problem Scanner::problem() const {
+  std::string message = problem_;
+  if (is_too_deep_) {
+    message = "the JSON is nested deeper than " + std::to_string(max_depth_) + " containers, the limit `json_depth`";
+  }
+  return {std::move(message), static_cast<std::size_t>(at_ - begin_)};
+}
 
 // One escape; at_ is at its backslash.
 bool Scanner::escape() {
@@ -145,20 +157,24 @@ bool Scanner::scalar() {
 }
 
 bool Scanner::open(Type type) {
-  if (depth_ == kMaxDepth) return fail("the JSON is nested deeper than 128 containers");
-  open_[depth_++] = static_cast<std::uint32_t>(nodes_.size());
+  is_too_deep_ = depth_ == max_depth_;
+  if (is_too_deep_) return false;
+  ++depth_;
+  const auto index = static_cast<std::uint32_t>(nodes_.size());
   add(type, offset(), 0);
+  nodes_.push_back({.extent = {.next = std::exchange(open_, index), .count = 0}});
   ++at_;
   skip_space();
   return true;
 }
-static_assert(kMaxDepth == 128, "the message above names it");
 
 void Scanner::close() {
   ++at_;
-  Node& node = nodes_[open_[--depth_]];
-  node.length = offset() - node.begin;
-  node.next = static_cast<std::uint32_t>(nodes_.size());
+  --depth_;
+  Span& span = nodes_[open_].span;
+  Extent& extent = nodes_[open_ + 1].extent;
+  span.length = (offset() - span.begin) & kMask;
+  open_ = std::exchange(extent.next, static_cast<std::uint32_t>(nodes_.size()));
 }
 
 // A key with its colon and the space behind it.
@@ -175,10 +191,9 @@ bool Scanner::key() {
 // From the end of a value to the beginning of the next one; at_ stays at the end when the outermost value is complete.
 bool Scanner::next() {
   while (depth_ > 0) {
-    Node& parent = nodes_[open_[depth_ - 1]];
-    ++parent.count;
+    ++nodes_[open_ + 1].extent.count;
     skip_space();
-    const bool object = parent.type == Type::Object;
+    const bool object = nodes_[open_].span.type == Type::Object;
     if (*at_ == ',') {
       ++at_;
       skip_space();
@@ -217,30 +232,44 @@ bool Scanner::run() {
 
 }  // namespace
 
-std::optional<Problem> Document::parse(std::string text) {
+bool is_utf8(std::string_view bytes) { return simdjson::validate_utf8(bytes.data(), bytes.size()); }
+
+std::optional<Problem> Document::parse(std::string text, std::size_t max_depth) {
   text_ = std::move(text);
-  return scan();
+  return scan(max_depth);
 }
 
-std::optional<Problem> Document::parse_copy(std::string_view text) {
+std::optional<Problem> Document::parse_copy(std::string_view text, std::size_t max_depth) {
   text_.assign(text);
-  return scan();
+  return scan(max_depth);
 }
 
-std::optional<Problem> Document::scan() {
+std::optional<Problem> Document::scan(std::size_t max_depth) {
   nodes_.clear();
-  if (text_.size() > std::numeric_limits<std::uint32_t>::max() - 1) return Problem{"the JSON is larger than 4 GB", 0};
+  if (text_.size() >= kMaxText) return Problem{"the JSON is larger than 512 MB", 0};
   if (text_.starts_with("\xEF\xBB\xBF")) return Problem{"no JSON: a byte order mark stands before the value", 0};
   // First, so that whoever quotes a text with another problem quotes valid UTF-8.
-  if (!simdjson::validate_utf8(text_.data(), text_.size())) return Problem{"no JSON: the text is not valid UTF-8", 0};
-  Scanner scanner(text_, nodes_);
-  std::optional<Problem> problem;
+  if (!is_utf8(text_)) return Problem{"no JSON: the text is not valid UTF-8", 0};
+  // A document of its own gets its nodes in one piece, and only those it has; one that is used again has room already.
+  constexpr std::size_t kMostKept = 4096;
+  thread_local std::vector<Node> kept;
+  const bool first = nodes_.capacity() == 0;
+  std::vector<Node>& nodes = first ? kept : nodes_;
+  nodes.clear();
+  Scanner scanner(text_, nodes, max_depth);
   if (!scanner.run()) {
-    problem = scanner.problem();
-    if (text_.find_first_not_of(" \n\r\t") == std::string::npos) problem->message = "no JSON: the text is empty";
+    nodes.clear();
+    if (nodes.capacity() > kMostKept) nodes.shrink_to_fit();
+    Problem problem = scanner.problem();
+    if (text_.find_first_not_of(" \n\r\t") == std::string::npos) problem.message = "no JSON: the text is empty";
+    return problem;
   }
-  if (problem) nodes_.clear();
-  return problem;
+  if (first && nodes.size() <= kMostKept) {
+    nodes_.assign(nodes.begin(), nodes.end());
+  } else if (first) {
+    nodes_.swap(nodes);
+  }
+  return std::nullopt;
 }
 
 }  // namespace orchestra::json

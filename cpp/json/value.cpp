@@ -8,6 +8,8 @@
 namespace orchestra::json {
 namespace {
 
+bool is_container(Type type) { return type == Type::Array || type == Type::Object; }
+
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 std::uint16_t hex4(const char* digits) {
@@ -117,13 +119,18 @@ void flush_half(std::string& out, std::uint16_t& half) {
   half = 0;
 }
 
-const Node& Value::node() const { return document_->nodes_[index_]; }
+Span Value::span() const { return document_->nodes_[index_].span; }
+
+Extent Value::extent() const { return document_->nodes_[index_ + 1].extent; }
+
+std::uint32_t Value::next() const { return is_container(span().type) ? extent().next : index_ + 1; }
 
 std::string_view Value::content() const {
-  return std::string_view(document_->text_).substr(node().begin, node().length);
+  const Span here = span();
+  return std::string_view(document_->text_).substr(here.begin, here.length);
 }
 
-Type Value::type() const { return exists() ? node().type : Type::Null; }
+Type Value::type() const { return exists() ? span().type : Type::Null; }
 
 Value Value::operator[](std::string_view key) const {
   for (auto [name, value] : members()) {
@@ -133,23 +140,25 @@ Value Value::operator[](std::string_view key) const {
 }
 
 Value Value::operator[](std::size_t index) const {
-  if (!is_array() || index >= node().count) return {};
+  if (!is_array() || index >= extent().count) return {};
   auto element = elements().begin();
   for (std::size_t i = 0; i < index; ++i) ++element;
   return *element;
 }
 
-std::size_t Value::size() const { return exists() ? node().count : 0; }
+std::size_t Value::size() const { return is_container(type()) ? extent().count : 0; }
 
 std::string_view Value::raw() const {
   if (!exists()) return {};
   if (!is_string()) return content();
-  return std::string_view(document_->text_).substr(node().begin - 1, std::size_t{node().length} + 2);
+  const Span here = span();
+  return std::string_view(document_->text_).substr(here.begin - std::size_t{1}, here.length + std::size_t{2});
 }
 
 std::optional<std::string> Value::string() const {
   if (!is_string()) return std::nullopt;
   std::string out;
+  out.reserve(span().length);  // an escape is never shorter than what it stands for
   std::uint16_t half = 0;
   append_to(out, half);
   flush_half(out, half);
@@ -163,7 +172,7 @@ std::string Value::string_or(std::string_view fallback) const {
 
 bool Value::is(std::string_view text) const {
   if (!is_string()) return false;
-  if (!node().escaped) return content() == text;
+  if (!span().escaped) return content() == text;
   // An escape is never shorter than what it stands for.
   return content().size() >= text.size() && *string() == text;
 }
@@ -171,7 +180,7 @@ bool Value::is(std::string_view text) const {
 void Value::append_to(std::string& out, std::uint16_t& half) const {
   if (!is_string()) return;
   std::string_view rest = content();
-  if (!node().escaped) {
+  if (!span().escaped) {
     if (!rest.empty()) flush_half(out, half);
     out += rest;
     return;
@@ -233,21 +242,21 @@ std::optional<bool> Value::boolean() const {
 
 Value::Elements Value::elements() const {
   if (!is_array()) return {document_, 0, 0};
-  return {document_, index_ + 1, node().next};
+  return {document_, index_ + 2, extent().next};
 }
 
 Value::Members Value::members() const {
   if (!is_object()) return {document_, 0, 0};
-  return {document_, index_ + 1, node().next};
+  return {document_, index_ + 2, extent().next};
 }
 
 Value::Elements::iterator& Value::Elements::iterator::operator++() {
-  index_ = Value(document_, index_).node().next;
+  index_ = Value(document_, index_).next();
   return *this;
 }
 
 Value::Members::iterator& Value::Members::iterator::operator++() {
-  index_ = Value(document_, index_ + 1).node().next;
+  index_ = Value(document_, index_ + 1).next();
   return *this;
 }
 

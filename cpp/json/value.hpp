@@ -18,15 +18,25 @@ namespace orchestra::json {
 
 enum class Type : std::uint8_t { Null, Bool, Number, String, Array, Object };
 
-// One JSON value. A container is followed by its content; an object's content is key, value, key, value...
-struct Node {
-  std::uint32_t begin = 0;   // first byte of the value in the text; of a string, the first byte after the quote
-  std::uint32_t length = 0;  // bytes of the value; of a string, without the quotes
-  std::uint32_t next = 0;    // index of the node that follows this whole subtree
-  std::uint32_t count = 0;   // elements of an array, members of an object
-  Type type = Type::Null;
-  bool escaped = false;  // a string with a backslash in it
+// A value is a span. That of a container is followed by its extent and then by its content, which of an object is key,
+// value, key, value...
+struct Span {
+  std::uint32_t begin : 29;  // first byte of the value in the text; of a string, the first byte after the quote
+  Type type : 3;
+  std::uint32_t length : 29;  // bytes of the value; of a string, without the quotes
+  bool escaped : 1;           // a string with a backslash in it
 };
+struct Extent {
+  std::uint32_t next;   // index of the node that follows the content
+  std::uint32_t count;  // elements of an array, members of an object
+};
+union Node {
+  Span span;
+  Extent extent;
+};
+static_assert(sizeof(Node) == 8, "every second byte of a hostile body is a value");
+
+inline constexpr std::size_t kMaxText = std::size_t{512} << 20;  // bytes
 
 inline constexpr std::uint32_t kMaxDepth = 128;  // containers inside each other, the outermost counted
 
@@ -81,12 +91,17 @@ class Value {
 
  private:
   friend class Document;
-  [[nodiscard]] const Node& node() const;
+  [[nodiscard]] Span span() const;
+  [[nodiscard]] Extent extent() const;             // REQUIRES: a container
+  [[nodiscard]] std::uint32_t next() const;        // index of the node behind this value
   [[nodiscard]] std::string_view content() const;  // of a string: between the quotes, still escaped
 
   const Document* document_ = nullptr;
   std::uint32_t index_ = 0;
 };
+
+// Whether the bytes are valid UTF-8.
+bool is_utf8(std::string_view bytes);
 
 // Ends a stream of append_to(): a half that was kept back becomes U+FFFD.
 void flush_half(std::string& out, std::uint16_t& half);
@@ -103,18 +118,19 @@ class Document {
   Document(const Document&) = delete;
   Document& operator=(const Document&) = delete;
 
-  // Takes the text and parses it: one JSON value with white space around it, valid UTF-8, at most kMaxDepth deep,
+  // Takes the text and parses it: one JSON value with white space around it, valid UTF-8, at most `max_depth` deep,
   // strict grammar. Memory of an earlier parse is reused. Returns the first problem, or nothing. After a problem root()
   // does not exist, but text() is kept.
-  std::optional<Problem> parse(std::string text);
-  std::optional<Problem> parse_copy(std::string_view text);  // copies into the memory of the last parse
+  std::optional<Problem> parse(std::string text, std::size_t max_depth = kMaxDepth);
+  // Copies into the memory of the last parse.
+  std::optional<Problem> parse_copy(std::string_view text, std::size_t max_depth = kMaxDepth);
 
   [[nodiscard]] Value root() const { return nodes_.empty() ? Value() : Value(this, 0); }
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
   friend class Value;
-  std::optional<Problem> scan();
+  std::optional<Problem> scan(std::size_t max_depth);
 
   std::string text_;
   std::vector<Node> nodes_;

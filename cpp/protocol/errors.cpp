@@ -239,6 +239,13 @@ Error error_of_object(json::Value body, const ErrorPaths& paths) {
 
 Error protocol_error(std::string message) { return chat::make_error(ErrorKind::Protocol, std::move(message)); }
 
+Error over_limit(std::string_view what, std::string_view name, std::size_t value, std::string_view unit) {
+  std::string message(what);
+  message.append(" than the limit `").append(name).append("` of ").append(std::to_string(value));
+  message.append(unit.empty() ? "" : " ").append(unit);
+  return protocol_error(std::move(message));
+}
+
 Error interrupted() {
   Error error = chat::make_error(ErrorKind::Interrupted, "the stream ended before its terminal event");
   error.retryable = true;

@@ -25,6 +25,8 @@ chat::Error error_of_answer(int status, std::string_view body, const ErrorPaths&
 chat::Error error_of_object(json::Value body, const ErrorPaths& paths);
 // A 2xx answer that is no reply.
 chat::Error protocol_error(std::string message);
+// "WHAT than the limit `NAME` of VALUE UNIT", such as over_limit("the answer is larger", "body", 100, "bytes").
+chat::Error over_limit(std::string_view what, std::string_view name, std::size_t value, std::string_view unit);
 // A stream that ended before its terminal event.
 chat::Error interrupted();
 

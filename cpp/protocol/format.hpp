@@ -21,12 +21,16 @@
 
 namespace orchestra::protocol {
 
-// Limits on what a provider may send (docs/decisions.md says where they come from). All in bytes.
+// Limits on what is read and sent (docs/decisions.md says where they come from); sizes in bytes. What is over one is a
+// Protocol error that names it, see over_limit().
 struct Limits {
-  std::size_t body = 64u << 20;
-  std::size_t line = 8u << 20;
-  std::size_t event = 16u << 20;
-  std::size_t tool_calls = 256;
+  std::size_t body = 64u << 20;   // a plain answer, decoded
+  std::size_t line = 8u << 20;    // of an event stream, without its ending
+  std::size_t event = 16u << 20;  // the data of one
+  std::size_t text = 64u << 20;   // what a stream holds until its end
+  std::size_t json_depth = json::kMaxDepth;
+  std::size_t tool_calls = 256;     // of a reply, all choices together
+  std::size_t request = 64u << 20;  // a body of ours
 };
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -45,9 +49,14 @@ struct EncodeOptions {
   Known tools = Known::Unknown;
 };
 
-struct EncodedRequest {
+// What stands before a body. Requests that say the same share one.
+struct EncodedHead {
   std::string path;  // relative to base_url, begins with "/"
   Headers headers;   // content-type and the format's own; no credentials
+};
+
+struct EncodedRequest {
+  std::shared_ptr<const EncodedHead> head;
   std::string body;
   std::vector<std::string> dropped;  // names of keywords that were dropped
   bool forced_tool = false;          // structured output through a forced tool call: pass it to the decoder
@@ -57,6 +66,8 @@ struct DecodeOptions {
   bool forced_tool = false;  // the one tool call is the text: its arguments are text, finish tool_calls is stop
   Limits limits = {};
 };
+
+inline constexpr std::size_t kPlainBodyDepth = 2;
 
 // Reads one streamed reply. Bytes may be cut anywhere, also inside a code point.
 class StreamDecoder {
@@ -77,7 +88,7 @@ class StreamDecoder {
   [[nodiscard]] virtual bool is_finished() const = 0;
 
   // What has come so far, as one plain (not streamed) body of this format. Unknown fields are kept. Before the finish
-  // reason came, the body says null there.
+  // reason came, the body says null there. It may be kPlainBodyDepth containers deeper than the events were.
   [[nodiscard]] virtual std::string plain_body() const = 0;
 };
 

@@ -1,14 +1,8 @@
 #include "protocol/sse_stream.hpp"
 
+#include "json/plain_run.hpp"
+
 namespace orchestra::protocol {
-
-namespace {
-
-std::string megabytes(std::size_t bytes) {
-  return bytes >= (1u << 20) ? std::to_string(bytes >> 20) + " MB" : std::to_string(bytes) + " bytes";
-}
-
-}  // namespace
 
 SseStream::SseStream(const DecodeOptions& options, const ErrorPaths& error_paths)
     : options_(options), error_paths_(error_paths), parser_(options.limits.line, options.limits.event) {}
@@ -22,8 +16,11 @@ Status SseStream::feed(std::string_view bytes, std::vector<chat::Delta>& deltas)
     }
   }
   if (is_page_) {
+    if (bytes.size() > options_.limits.body - page_.size()) {
+      return over_limit("the answer is larger", "body", options_.limits.body, "bytes");
+    }
     page_ += bytes;
-    return hold(bytes.size());
+    return Done{};
   }
   if (done_) return Done{};
   parser_.feed(bytes);
@@ -32,9 +29,9 @@ Status SseStream::feed(std::string_view bytes, std::vector<chat::Delta>& deltas)
     switch (parser_.next(event)) {
       case SseParser::Step::NeedBytes: return Done{};
       case SseParser::Step::LineTooLong:
-        return protocol_error("a line of the stream is longer than " + megabytes(options_.limits.line));
+        return over_limit("a line of the stream is longer", "line", options_.limits.line, "bytes");
       case SseParser::Step::EventTooLong:
-        return protocol_error("an event of the stream is larger than " + megabytes(options_.limits.event));
+        return over_limit("an event of the stream is larger", "event", options_.limits.event, "bytes");
       case SseParser::Step::Event:
         if (Status status = take(event, false, deltas); !status) return status;
         if (done_) return take_end(deltas);
@@ -58,9 +55,14 @@ Status SseStream::take(const SseEvent& event, bool torn, std::vector<chat::Delta
     done_ = true;
     return Done{};
   }
-  if (const auto problem = document_.parse_copy(event.data)) {
+  if (!torn && !before_text_.empty()) {
+    const std::string_view text = repeated_text(event);
+    if (!text.empty()) return fold_text(text, deltas);
+  }
+  before_text_.clear();
+  if (const auto problem = document_.parse_copy(event.data, options_.limits.json_depth)) {
     if (torn) return Done{};
-    chat::Error error = protocol_error("an event of the stream is no JSON: " + problem->message);
+    chat::Error error = protocol_error("an event of the stream cannot be read: " + problem->message);
     error.body = excerpt(event.data);
     error.has_body = true;
     return error;
@@ -68,7 +70,29 @@ Status SseStream::take(const SseEvent& event, bool torn, std::vector<chat::Delta
   if (!document_.root().is_object()) {
     return torn ? Status(Done{}) : Status(protocol_error("an event of the stream is no JSON object"));
   }
+  repeated_name_ = event.name;
   return fold(event.name, document_.root(), deltas);
+}
+
+void SseStream::repeats_but_for(json::Value text) {
+  const std::string_view whole = document_.text(), raw = text.raw();
+  const auto begin = static_cast<std::size_t>(raw.data() - whole.data());
+  before_text_ = whole.substr(0, begin + 1);
+  behind_text_ = whole.substr(begin + raw.size() - 1);
+}
+
+// The text of an event that repeats the last one but for it, with its quotes; empty: the event is another one.
+std::string_view SseStream::repeated_text(const SseEvent& event) const {
+  const std::string_view data = event.data;
+  if (data.size() < before_text_.size() + behind_text_.size() || !data.starts_with(before_text_) ||
+      !data.ends_with(behind_text_) || event.name != repeated_name_) {
+    return {};
+  }
+  const std::string_view text =
+      data.substr(before_text_.size() - 1, data.size() - before_text_.size() - behind_text_.size() + 2);
+  const char* end = text.data() + text.size() - 1;
+  const bool plain = json::end_of_plain(text.data() + 1, end) == end;
+  return plain && json::is_utf8(text) ? text : std::string_view();
 }
 
 Status SseStream::take_end(std::vector<chat::Delta>& deltas) {
@@ -90,8 +114,8 @@ Status SseStream::end_of_page() {
 
 Status SseStream::hold(std::size_t bytes) {
   held_ += bytes;
-  if (held_ <= options_.limits.body) return Done{};
-  return protocol_error("the stream holds more than " + megabytes(options_.limits.body));
+  if (held_ <= options_.limits.text) return Done{};
+  return over_limit("the stream holds more", "text", options_.limits.text, "bytes");
 }
 
 }  // namespace orchestra::protocol

@@ -1,8 +1,8 @@
 """The compiled module, bound by cpp/binding/*.cpp. Only orchestra._compiled imports it."""
 
 from asyncio import Future
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Self
 
 from .reply import Reply
 
@@ -126,6 +126,24 @@ class Delta:
     @property
     def attempt(self) -> int: ...
 
+class Deltas:
+    """The deltas of a stream that were not read yet. What follows when none is left is the subclass's `_next()`."""
+
+    @property
+    def _left(self) -> int: ...
+    def _fill(self, handle: Handle) -> None:
+        """Takes what has come."""
+    def _take(self) -> Delta | None: ...
+    def _drop(self) -> None: ...
+
+class SyncDeltas(Deltas):
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Delta: ...
+
+class AsyncDeltas(Deltas):
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Awaitable[Delta]: ...
+
 class Outcome:
     """How a call ended. What is made are instances of orchestra.Reply, see set_reply_class()."""
 
@@ -193,7 +211,6 @@ class Handle:
     def start(self) -> None:
         """RuntimeError: the engine is closed."""
     def cancel(self, why: str) -> None: ...
-    def take_deltas(self) -> list[Delta]: ...
     def outcome(self) -> Reply | None:
         """None while it runs or deltas are left to take."""
     def partial(self) -> Reply: ...

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING
 
 from . import forks
+from ._compiled import core
 from .call import finish
 from .errors import Cancelled, OrchestraError
 from .reply import Delta, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from types import TracebackType
 
-    from ._compiled import core
     from .engine import Engine
     from .structured import Parser
 
 
-class _Source:
+class _Source(core.Deltas):
     """What both kinds of stream share: deltas that came, how it ended, and the end by close()."""
 
     def __init__(self, engine: Engine, calls: core.Calls, handle: core.Handle, parser: Parser | None) -> None:
@@ -29,7 +27,6 @@ class _Source:
         self._calls = calls
         self._handle = handle
         self._parser = parser
-        self._deltas: deque[Delta] = deque()
         self._outcome: Reply | None = None  # as it ended, well or not
         self._reply: Reply | None = None
         self._error: OrchestraError | None = None
@@ -39,7 +36,7 @@ class _Source:
         """Takes what has come; True when there is a delta or the end."""
         self._check_process()
         if self._outcome is None:
-            self._deltas.extend(self._handle.take_deltas())
+            self._fill(self._handle)
             outcome = self._handle.outcome()
             if outcome is not None:
                 self._outcome = outcome
@@ -48,7 +45,7 @@ class _Source:
                     self._reply = finish(outcome, self._parser)
                 except OrchestraError as error:
                     self._error = error
-        return bool(self._deltas) or self._outcome is not None
+        return self._left > 0 or self._outcome is not None
 
     def _check_end(self) -> None:
         """Raises what the stream ended with; REQUIRES: it has ended, and its deltas were taken."""
@@ -67,10 +64,10 @@ class _Source:
         if self._closed_by is None and not self._is_read() and self._forks == forks.count:
             self._closed_by = threading.get_ident()
             self._handle.cancel("the stream was closed")
-            self._deltas.clear()
+            self._drop()
 
     def _is_read(self) -> bool:
-        return self._outcome is not None and not self._deltas
+        return self._outcome is not None and not self._left
 
     def reply(self) -> Reply:
         """The whole reply, once the stream has ended.
@@ -109,26 +106,23 @@ class _Source:
         return f"<{type(self).__name__} {state}>"
 
 
-class Stream(_Source):
+class Stream(_Source, core.SyncDeltas):
     """The deltas of one call, in order. Belongs to one consumer; close() may come from any thread."""
 
-    def __iter__(self) -> Stream:
-        return self
-
-    def __next__(self) -> Delta:
+    def _next(self) -> Delta:
+        """What __next__() does when no delta is left."""
         while True:
-            try:
-                return self._deltas.popleft()
-            except IndexError:  # asked for this way round, because close() in another thread may empty it at any time
-                pass
             try:
                 while self._closed_by is None and not self._poll():
                     self._calls.wait()
             except BaseException:
                 self._close()
                 raise
-            if not self._deltas:
-                self._check_end()
+            delta = self._take()  # None: close() in another thread took them all
+            if delta is not None:
+                return delta
+            self._check_end()
+            if self._is_read() or self._closed_by is not None:
                 raise StopIteration
 
     def __enter__(self) -> Stream:
@@ -144,39 +138,24 @@ class Stream(_Source):
         self._close()
 
 
-class AsyncStream(_Source):
+class AsyncStream(_Source, core.AsyncDeltas):
     """The same for `async for`. Belongs to the event loop in which it was made."""
 
-    async def __aiter__(self) -> AsyncGenerator[Delta, None]:
-        deltas = self._deltas  # close() empties it
+    async def _next(self) -> Delta:
+        """What __anext__() does when no delta is left."""
         while True:
-            while deltas:
-                yield deltas.popleft()
-            if not await self._more():
-                return
-
-    async def __anext__(self) -> Delta:
-        while not self._deltas:
-            if not await self._more():
-                raise StopAsyncIteration
-        return self._deltas.popleft()
-
-    async def _more(self) -> bool:
-        """Waits until there are deltas; False: the stream has ended well.
-
-        Raises:
-            OrchestraError: It ended otherwise.
-        """
-        while self._closed_by is None and not self._poll():
             try:
-                await self._calls.next(self._handle)
+                while self._closed_by is None and not self._poll():
+                    await self._calls.next(self._handle)
             except BaseException:
                 self._close()
                 raise
-        if self._deltas:
-            return True
-        self._check_end()
-        return False
+            delta = self._take()
+            if delta is not None:
+                return delta
+            self._check_end()
+            if self._is_read() or self._closed_by is not None:
+                raise StopAsyncIteration
 
     async def __aenter__(self) -> AsyncStream:
         return self

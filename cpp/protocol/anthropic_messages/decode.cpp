@@ -132,7 +132,7 @@ Result<chat::Summary> summarize(Value body, const DecodeOptions& options) {
   if (!content.is_array()) return protocol_error("the body has no list `content`");
   const std::size_t calls = count_calls(content);
   if (calls > options.limits.tool_calls) {
-    return protocol_error("the reply has more than " + std::to_string(options.limits.tool_calls) + " tool calls");
+    return over_limit("the reply has more tool calls", "tool_calls", options.limits.tool_calls, "");
   }
   chat::Summary out;
   out.finish_raw = body["stop_reason"].string_or();

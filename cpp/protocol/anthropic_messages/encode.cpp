@@ -146,6 +146,12 @@ void write_output_config(BodyWriter& body, Value effort, Value format, Structure
   writer.end_object();
 }
 
+std::shared_ptr<const EncodedHead> head(const Headers& more) {
+  EncodedHead out{"/messages", {{"content-type", "application/json"}, {"anthropic-version", std::string(kVersion)}}};
+  out.headers.insert(out.headers.end(), more.begin(), more.end());
+  return std::make_shared<const EncodedHead>(std::move(out));
+}
+
 }  // namespace
 
 Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions& options) {
@@ -160,7 +166,6 @@ Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions&
   }
 
   EncodedRequest out;
-  out.path = "/messages";
   out.body.reserve(request.text_bytes() + 512);
   out.forced_tool = way == Structured::ForcedTool;
   bool needs_files = false;
@@ -180,8 +185,9 @@ Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions&
 
   if (refusals.failed()) return refusals.error();
   out.dropped = refusals.dropped();
-  out.headers = {{"content-type", "application/json"}, {"anthropic-version", std::string(kVersion)}};
-  if (needs_files) out.headers.emplace_back("anthropic-beta", std::string(kFilesBeta));
+  static const auto kHead = head({});
+  static const auto kHeadWithFiles = head({{"anthropic-beta", std::string(kFilesBeta)}});
+  out.head = needs_files ? kHeadWithFiles : kHead;
   return out;
 }
 

@@ -35,6 +35,7 @@ class Stream final : public SseStream {
 
  protected:
   Status fold(std::string_view name, Value event, std::vector<Delta>& deltas) override;
+  Status fold_text(std::string_view text, std::vector<Delta>& deltas) override;
   void finish(std::vector<Delta>& deltas) override;
 
  private:
@@ -46,7 +47,7 @@ class Stream final : public SseStream {
   void end_message(Value event);
   Block* find_block(Value event);
   void push_arguments(const Block& block, std::string arguments, std::vector<Delta>& deltas);
-  static void write_block(Writer& writer, const Block& block);
+  void write_block(Writer& writer, const Block& block) const;
 
   RawObject message_, usage_;
   std::vector<Block> blocks_;
@@ -55,6 +56,7 @@ class Stream final : public SseStream {
   bool started_ = false;
   bool has_stop_reason_ = false;
   bool has_content_ = false;
+  std::size_t text_block_ = 0;  // of the event that may come again
 };
 
 Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& deltas) {
@@ -114,7 +116,7 @@ Status Stream::start_block(Value event, std::vector<Delta>& deltas) {
   if (Status status = hold(block.members.take_growth() + sizeof(Block)); !status) return status;
   if (type == "tool_use") {
     if (static_cast<std::size_t>(calls_) >= options_.limits.tool_calls) {
-      return protocol_error("the reply has more than " + std::to_string(options_.limits.tool_calls) + " tool calls");
+      return over_limit("the reply has more tool calls", "tool_calls", options_.limits.tool_calls, "");
     }
     block.call = calls_++;
     if (!content["input"].is_object()) block.members.set("input", "{}");
@@ -151,6 +153,10 @@ Status Stream::grow_block(Value event, std::vector<Delta>& deltas) {
     if (block->call >= 0) push_arguments(*block, block->input.substr(before), deltas);
     return hold(block->input.size() - before);
   }
+  if (type.is("text_delta") && block->type == "text" && delta.size() == 2 && delta["text"].is_string()) {
+    text_block_ = static_cast<std::size_t>(block - blocks_.data());
+    repeats_but_for(delta["text"]);
+  }
   std::string scratch;
   for (auto [key, value] : delta.members()) {
     const std::string_view member = member_name(key, scratch);
@@ -163,6 +169,22 @@ Status Stream::grow_block(Value event, std::vector<Delta>& deltas) {
     if (member == block->type && value.is_string()) grow_text(*block, member, value, deltas);
   }
   return hold(block->members.take_growth());
+}
+
+Status Stream::fold_text(std::string_view text, std::vector<Delta>& deltas) {
+  Block& block = blocks_[text_block_];
+  block.members.append("text", text);
+  if (const std::string_view plain = text.substr(1, text.size() - 2); !plain.empty()) {
+    has_content_ = true;
+    if (options_.forced_tool) {
+      block.half = 0;
+    } else {
+      Delta& delta = deltas.emplace_back();
+      json::flush_half(delta.text, block.half);
+      delta.text += plain;
+    }
+  }
+  return hold(block.members.take_growth());
 }
 
 // Text and reasoning, which are members named as their block is.
@@ -234,20 +256,21 @@ void Stream::finish(std::vector<Delta>& deltas) {
   for (Block& block : blocks_) stop_block(block, deltas);
   const bool forced = options_.forced_tool && calls_ > 0;
   json::Document document;
-  if (options_.forced_tool && !forced && !document.parse(plain_body())) {
+  if (options_.forced_tool && !forced && !document.parse(plain_body(), options_.limits.json_depth + kPlainBodyDepth)) {
     Delta text;
     text.text = std::move(choices(document.root(), options_).front().text);
     if (text.has_content()) deltas.push_back(std::move(text));
   }
   Delta& last = deltas.emplace_back();
   last.finish = finish_of(stop_word_, calls_ > 0, forced);
-  last.usage.emplace();
+  last.usage = chat::Usage();
   std::string usage;
   Writer writer(usage);
   writer.begin_object();
   usage_.write_members(writer);
   writer.end_object();
-  if (!usage_.empty() && !document.parse(std::move(usage))) last.usage = read_usage(document.root());
+  if (!usage_.empty() && !document.parse(std::move(usage), options_.limits.json_depth))
+    last.usage = read_usage(document.root());
 }
 
 std::string Stream::plain_body() const {
@@ -270,14 +293,16 @@ std::string Stream::plain_body() const {
   return out;
 }
 
-void Stream::write_block(Writer& writer, const Block& block) {
+void Stream::write_block(Writer& writer, const Block& block) const {
+  constexpr std::size_t kAround = 3;  // the body, its content and the block
   writer.begin_object();
   block.members.write_members(writer, block.input.empty() ? std::string_view() : "input");
   if (!block.input.empty()) {
     json::Document document;
     writer.key("input");
-    if (document.parse_copy(block.input) || !document.root().is_object()) {
-      writer.string(block.input);  // cut off: no JSON, so its text
+    const std::size_t depth = options_.limits.json_depth - std::min(options_.limits.json_depth, kAround);
+    if (document.parse_copy(block.input, depth) || !document.root().is_object()) {
+      writer.string(block.input);  // cut off or too deep: its text
     } else {
       writer.raw(document.root().raw());
     }

@@ -188,10 +188,10 @@ Result<chat::Summary> summarize(Value body, const DecodeOptions& options) {
   if (const Value error = error_inside(body); error.exists()) return error_of_object(error, kErrorPaths);
   const Value choice = first_choice(body), message = choice["message"];
   if (!message.is_object()) return protocol_error("the body has no choices[0].message");
-  for (Value any : body["choices"].elements()) {
-    if (count_calls(any["message"]) > options.limits.tool_calls) {
-      return protocol_error("the reply has more than " + std::to_string(options.limits.tool_calls) + " tool calls");
-    }
+  std::size_t calls = 0;
+  for (Value any : body["choices"].elements()) calls += count_calls(any["message"]);
+  if (calls > options.limits.tool_calls) {
+    return over_limit("the reply has more tool calls", "tool_calls", options.limits.tool_calls, "");
   }
   chat::Summary out;
   const bool has_calls = count_calls(message) > 0;
@@ -206,10 +206,13 @@ Result<chat::Summary> summarize(Value body, const DecodeOptions& options) {
 
 std::vector<Choice> choices(Value body, const DecodeOptions& options) {
   std::vector<Choice> out;
-  for (Value value : body["choices"].elements()) {
+  const Value all = body["choices"];
+  out.reserve(all.size());
+  for (Value value : all.elements()) {
     if (value["message"].is_object()) out.push_back(read_choice(value, static_cast<std::int64_t>(out.size()), options));
   }
-  std::stable_sort(out.begin(), out.end(), [](const Choice& a, const Choice& b) { return a.index < b.index; });
+  const auto by_index = [](const Choice& a, const Choice& b) { return a.index < b.index; };
+  if (!std::is_sorted(out.begin(), out.end(), by_index)) std::stable_sort(out.begin(), out.end(), by_index);
   if (out.empty()) out.push_back(read_choice(Value(), 0, options));
   return out;
 }

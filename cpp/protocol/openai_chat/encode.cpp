@@ -179,9 +179,11 @@ Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions&
   Refusals refusals(kName, options.drop_unsupported);
   check_fields(request, kFields, refusals);
 
+  static const auto kHead = std::make_shared<const EncodedHead>(
+      EncodedHead{"/chat/completions", {{"content-type", "application/json"}}});
+
   EncodedRequest out;
-  out.path = "/chat/completions";
-  out.headers = {{"content-type", "application/json"}};
+  out.head = kHead;
   out.body.reserve(request.text_bytes() + 512);
   const Value format = request[Field::ResponseFormat];
   const Structured way = structured(format, options);

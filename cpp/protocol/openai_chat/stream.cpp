@@ -19,13 +19,13 @@ struct Channel {
   std::string json;        // the JSON string of all pieces; empty: none came
   std::uint16_t half = 0;  // of a surrogate pair, towards the deltas
 
-  std::size_t add(Value piece) {
+  std::size_t add(std::string_view piece) {  // JSON
     if (json.empty()) {
-      json = piece.raw();
+      json = piece;
     } else {
-      append_json_string(json, piece.raw());
+      append_json_string(json, piece);
     }
-    return piece.raw().size();
+    return piece.size();
   }
   [[nodiscard]] std::string_view or_null() const { return json.empty() ? std::string_view("null") : json; }
   [[nodiscard]] bool has_text() const { return json.size() > 2; }
@@ -63,6 +63,7 @@ class Stream final : public SseStream {
 
  protected:
   Status fold(std::string_view name, Value event, std::vector<Delta>& deltas) override;
+  Status fold_text(std::string_view text, std::vector<Delta>& deltas) override;
   void finish(std::vector<Delta>& deltas) override;
 
  private:
@@ -82,7 +83,12 @@ class Stream final : public SseStream {
   chat::Usage usage_;
   std::string service_tier_;
   std::vector<ChoiceState> choices_;  // by index
+  std::size_t calls_ = 0;             // of all choices
   bool has_content_ = false;
+  // Of the event that is being folded: its one text, and that nothing else in it would add up if it came again.
+  Value only_text_;
+  bool adds_only_text_ = false;
+  std::int64_t text_choice_ = 0;  // whose text it is
 };
 
 ChoiceState& Stream::choice(std::int64_t index) {
@@ -98,6 +104,8 @@ ChoiceState& Stream::choice(std::int64_t index) {
 Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& deltas) {
   std::string scratch;
   Value error, object, choices, groq;
+  only_text_ = Value();
+  adds_only_text_ = true;
   for (auto [key, value] : event.members()) {
     const std::string_view member = member_name(key, scratch);
     if (member == "choices") {
@@ -122,7 +130,25 @@ Status Stream::fold(std::string_view name, Value event, std::vector<Delta>& delt
   for (Value value : choices.elements()) {
     if (Status status = fold_choice(value, deltas); !status) return status;
   }
+  if (adds_only_text_ && only_text_.exists() && choices.size() == 1) repeats_but_for(only_text_);
   return Done{};
+}
+
+Status Stream::fold_text(std::string_view text, std::vector<Delta>& deltas) {
+  ChoiceState& state = choice(text_choice_);
+  const std::string_view plain = text.substr(1, text.size() - 2);
+  if (!plain.empty()) {
+    has_content_ = true;
+    if (state.index == 0 && !options_.forced_tool) {
+      Delta& delta = deltas.emplace_back();
+      json::flush_half(delta.text, state.content.half);
+      delta.text += plain;
+    } else {
+      std::string other;
+      json::flush_half(other, state.content.half);
+    }
+  }
+  return hold(state.content.add(text));
 }
 
 Status Stream::fold_choice(Value value, std::vector<Delta>& deltas) {
@@ -161,6 +187,8 @@ Status Stream::fold_choice(Value value, std::vector<Delta>& deltas) {
     state.finish_word = finish.string_or();
   }
   fold_logprobs(state, logprobs);
+  text_choice_ = index;
+  adds_only_text_ = adds_only_text_ && !whole && !logprobs && state.parts.empty();
   if (has_rest) fold_rest(state.rest, value);
   return hold(state.rest.take_growth() + logprobs.raw().size());
 }
@@ -185,22 +213,28 @@ Status Stream::fold_delta(ChoiceState& state, Value delta, std::vector<Delta>& d
   for (auto [key, value] : delta.members()) {
     const std::string_view name = member_name(key, scratch);
     if (name == "content") {
+      adds_only_text_ = adds_only_text_ && value.is_string() && !only_text_.exists();
+      only_text_ = value;
       fold_content(state, value, out);
       kept += value.raw().size();
     } else if (name == "tool_calls") {
       calls = value;
+      adds_only_text_ = adds_only_text_ && !value;
     } else if (name == "refusal") {
       if (!value.is_string()) continue;
-      kept += state.refusal.add(value);
+      adds_only_text_ = false;
+      kept += state.refusal.add(value.raw());
       has_content_ = has_content_ || state.refusal.has_text();
     } else if (name == "reasoning_content" || name == "reasoning") {
       if (!value.is_string()) continue;
+      adds_only_text_ = false;
       state.message_rest.append(name, value.raw());
       if (!has_reasoning) value.append_to(out.reasoning, state.reasoning_half);  // some servers send both
       has_reasoning = has_reasoning || value.raw().size() > 2;
     } else if (name == "id" || name == "type" || name == "name") {
       state.message_rest.set(name, value.raw());
     } else if (name != "role") {
+      adds_only_text_ = adds_only_text_ && !value;
       state.message_rest.append(name, value.raw());
     }
   }
@@ -220,7 +254,7 @@ void Stream::fold_content(ChoiceState& state, Value content, Delta& delta) {
   if (!content.is_string()) return;
   content.append_to(delta.text, state.content.half);
   if (state.parts.empty()) {
-    state.content.add(content);
+    state.content.add(content.raw());
   } else if (content.raw().size() > 2) {
     state.parts.append(R"(,{"type":"text","text":)").append(content.raw()).append("}");
   }
@@ -269,8 +303,8 @@ Status Stream::fold_calls(ChoiceState& state, Value calls, std::vector<Delta>& d
     const std::size_t place = find_call(state, value);
     const bool is_new = place == state.calls.size();
     if (is_new) {
-      if (place >= options_.limits.tool_calls) {
-        return protocol_error("the reply has more than " + std::to_string(options_.limits.tool_calls) + " tool calls");
+      if (calls_++ >= options_.limits.tool_calls) {
+        return over_limit("the reply has more tool calls", "tool_calls", options_.limits.tool_calls, "");
       }
       state.calls.emplace_back().wire_index = value["index"].integer();
     }
@@ -294,7 +328,7 @@ Status Stream::fold_calls(ChoiceState& state, Value calls, std::vector<Delta>& d
         call.function_rest.set(name, member.raw());
       } else if (member.is_string()) {
         member.append_to(fragment.arguments, call.arguments.half);
-        kept += call.arguments.add(member);
+        kept += call.arguments.add(member.raw());
       } else if (member.is_object()) {  // a whole object instead of its text
         fragment.arguments = member.raw();
         call.arguments.json.clear();
@@ -339,7 +373,8 @@ void Stream::finish(std::vector<Delta>& deltas) {
     json::flush_half(text.text, state.content.half);
   } else if (!forced) {  // no call came after all, so the text is the answer
     json::Document document;
-    if (!document.parse(plain_body())) text.text = std::move(choices(document.root(), options_).front().text);
+    if (!document.parse(plain_body(), options_.limits.json_depth + kPlainBodyDepth))
+      text.text = std::move(choices(document.root(), options_).front().text);
   }
   json::flush_half(text.reasoning, state.reasoning_half);
   if (text.has_content()) deltas.push_back(std::move(text));

@@ -36,9 +36,9 @@ TEST(AnthropicEncode, sends_a_limit_because_the_service_requires_one) {
 TEST(AnthropicEncode, names_path_version_and_key) {
   const auto request = encode(format(), call(""));
   ASSERT_TRUE(request.has_value());
-  EXPECT_EQ(request->path, "/messages");
-  EXPECT_EQ(header(request->headers, "anthropic-version"), "2023-06-01");
-  EXPECT_EQ(header(request->headers, "content-type"), "application/json");
+  EXPECT_EQ(request->head->path, "/messages");
+  EXPECT_EQ(header(request->head->headers, "anthropic-version"), "2023-06-01");
+  EXPECT_EQ(header(request->head->headers, "content-type"), "application/json");
   EXPECT_EQ(header(format().credentials("k"), "x-api-key"), "k");
 }
 
@@ -98,7 +98,7 @@ TEST(AnthropicEncode, names_an_uploaded_file_and_asks_for_the_beta) {
       encode(format(), R"({"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"f1"}}]}]})");
   ASSERT_TRUE(request.has_value());
   EXPECT_THAT(request->body, HasSubstr(R"({"type":"document","source":{"type":"file","file_id":"f1"}})"));
-  EXPECT_THAT(header(request->headers, "anthropic-beta"), StartsWith("files-api"));
+  EXPECT_THAT(header(request->head->headers, "anthropic-beta"), StartsWith("files-api"));
 }
 
 TEST(AnthropicEncode, says_where_a_part_is_wrong) {

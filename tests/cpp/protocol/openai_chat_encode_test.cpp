@@ -31,8 +31,8 @@ TEST(OpenAiChatEncode, sends_what_is_given_and_nothing_else) {
 TEST(OpenAiChatEncode, names_path_media_type_and_key) {
   const auto request = encode(format(), call(""));
   ASSERT_TRUE(request.has_value());
-  EXPECT_EQ(request->path, "/chat/completions");
-  EXPECT_EQ(header(request->headers, "content-type"), "application/json");
+  EXPECT_EQ(request->head->path, "/chat/completions");
+  EXPECT_EQ(header(request->head->headers, "content-type"), "application/json");
   EXPECT_EQ(header(format().credentials("k"), "authorization"), "Bearer k");
   EXPECT_TRUE(format().credentials("").empty());
 }

@@ -240,7 +240,7 @@ TEST(OpenAiChatStream, refuses_more_than_its_limits) {
           events({chunk(R"({"tool_calls":[{"id":"a","function":{"name":"f"}},{"id":"b","function":{"name":"f"}}]})")}),
           0, options)
           .status.has_value());
-  options.limits.body = 1000;
+  options.limits.text = 1000;
   std::vector<std::string> data(100, chunk(R"({"content":"0123456789abcdef"})"));
   const Streamed out = stream(format(), events(data), 0, options);
   ASSERT_FALSE(out.status.has_value());
