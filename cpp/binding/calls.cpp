@@ -6,6 +6,8 @@
 #include <stdexcept>
 
 #include "binding/delta.hpp"
+#include "binding/faults.hpp"
+#include "binding/json_python.hpp"
 #include "binding/outcome.hpp"
 #include "binding/unlocked.hpp"
 
@@ -66,7 +68,7 @@ py::object Calls::begin(Core& core, const py::dict& call) {
   const std::uint64_t ticket = take_slot();
   try {
     Slot& slot = *find(ticket);
-    slot.call = core.prepare(call, false, queue_, ticket);
+    slot.call = core.prepare(json_of(call, chat::ErrorKind::InvalidRequest), false, queue_, ticket);
     slot.engine = core.engine();
     slot.future = future.inc_ref().ptr();
     core.start(slot.call);
@@ -104,11 +106,11 @@ void Calls::deliver() {
   announced_ = std::move(announced);
 }
 
-std::size_t Calls::add(Core& core, const py::dict& call, std::size_t index) {
+void Calls::start(Core& core, std::string json, std::size_t index) {
   const std::uint64_t ticket = take_slot();
   try {
     Slot& slot = *find(ticket);
-    slot.call = core.prepare(call, false, queue_, ticket);
+    slot.call = core.prepare(std::move(json), false, queue_, ticket);
     slot.engine = core.engine();
     slot.index = index;
     core.start(slot.call);
@@ -116,7 +118,33 @@ std::size_t Calls::add(Core& core, const py::dict& call, std::size_t index) {
     free(ticket);
     throw;
   }
+}
+
+std::size_t Calls::add(Core& core, const py::dict& call, std::size_t index) {
+  start(core, json_of(call, chat::ErrorKind::InvalidRequest), index);
   return size();
+}
+
+std::size_t Calls::add_all(Core& core, const py::dict& options, const py::list& items, std::size_t index) {
+  std::string json;
+  std::size_t started = 0;
+  try {
+    json = json_of(options, chat::ErrorKind::InvalidRequest);
+    json.pop_back();
+    json += options.empty() ? R"("messages":)" : R"(,"messages":)";
+    const std::size_t head = json.size();
+    for (const py::handle item : items) {
+      if (PyDict_Check(item.ptr()) && py::reinterpret_borrow<py::dict>(item).contains("messages")) break;
+      json.resize(head);
+      if (!append_json(json, item)) break;
+      json += '}';
+      start(core, json, index + started);
+      ++started;
+    }
+  } catch (const Fault&) {               // whoever adds that one alone hears what is wrong with it
+  } catch (const std::runtime_error&) {  // closed
+  }
+  return started;
 }
 
 std::vector<std::size_t> Calls::collect(const py::list& replies, bool wait) {
@@ -151,7 +179,7 @@ std::shared_ptr<Handle> Calls::open(Core& core, const py::dict& call) {
   const std::uint64_t ticket = take_slot();
   try {
     auto handle = std::make_shared<Handle>(core.engine(), queue_, ticket);
-    handle->prepare(core.prepare(call, true, handle, ticket));
+    handle->prepare(core.prepare(json_of(call, chat::ErrorKind::InvalidRequest), true, handle, ticket));
     return handle;
   } catch (...) {
     free(ticket);
@@ -240,6 +268,7 @@ void bind_calls(py::module_& module) {
       .def("begin", &Calls::begin, py::arg("core"), py::arg("call"))
       .def("cancel", py::overload_cast<py::handle, std::string>(&Calls::cancel), py::arg("future"), py::arg("why"))
       .def("add", &Calls::add, py::arg("core"), py::arg("call"), py::arg("index"))
+      .def("add_all", &Calls::add_all, py::arg("core"), py::arg("options"), py::arg("items"), py::arg("index"))
       .def("collect", &Calls::collect, py::arg("replies"), py::arg("wait"))
       .def("__len__", &Calls::size)
       .def("cancel_all", &Calls::cancel_all, py::arg("why"))

@@ -37,6 +37,9 @@ class Calls {
 
   // Starts a call whose reply collect() will put at this index. Returns size().
   std::size_t add(Core& core, const pybind11::dict& call, std::size_t index);
+  // The same for many at once: each item is the messages of a call with these options; the first has this index.
+  // Returns how many were started: it stops before one that is a row with options of its own, or cannot be started.
+  std::size_t add_all(Core& core, const pybind11::dict& options, const pybind11::list& items, std::size_t index);
   // Puts the replies that have come at their index of the list and returns these, without waiting when `wait` is false.
   // Nothing in it can be interrupted once a reply was taken.
   std::vector<std::size_t> collect(const pybind11::list& replies, bool wait);
@@ -67,6 +70,7 @@ class Calls {
     bool used = false;
   };
 
+  void start(Core& core, std::string json, std::size_t index);
   std::uint64_t take_slot();
   Slot* find(std::uint64_t ticket);
   void free(std::uint64_t ticket);

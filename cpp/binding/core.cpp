@@ -88,9 +88,8 @@ std::uint64_t Core::update(const py::dict& config, const py::sequence& secrets, 
   return engine_->update(std::move(read), default_providers, std::move(values));
 }
 
-std::shared_ptr<engine::Call> Core::prepare(py::handle call, bool stream, std::shared_ptr<dispatch::Listener> listener,
+std::shared_ptr<engine::Call> Core::prepare(std::string json, bool stream, std::shared_ptr<dispatch::Listener> listener,
                                             std::uint64_t ticket) {
-  std::string json = json_of(call, chat::ErrorKind::InvalidRequest);
   const auto engine = engine_;
   std::optional<Unlocked> unlocked;
   if (json.size() >= kWorthUnlocking) unlocked.emplace();
@@ -104,7 +103,7 @@ void Core::start(const std::shared_ptr<engine::Call>& call) {
 py::object Core::chat(const py::dict& call) {
   const auto engine = engine_;
   const auto queue = std::make_shared<Queue>();
-  const auto running = prepare(call, false, queue, 0);
+  const auto running = prepare(json_of(call, chat::ErrorKind::InvalidRequest), false, queue, 0);
   start(running);
   std::vector<Announcement> ended;
   try {

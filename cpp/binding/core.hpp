@@ -26,8 +26,8 @@ class Core {
   std::uint64_t update(const pybind11::dict& config, const pybind11::sequence& secrets, bool default_providers);
 
   // A plain call that is ready to be started; the listener knows it by its ticket. Throws Fault.
-  std::shared_ptr<engine::Call> prepare(pybind11::handle call, bool stream,
-                                        std::shared_ptr<dispatch::Listener> listener, std::uint64_t ticket);
+  std::shared_ptr<engine::Call> prepare(std::string json, bool stream, std::shared_ptr<dispatch::Listener> listener,
+                                        std::uint64_t ticket);
   // Starts it. Throws std::runtime_error when the engine is closed.
   void start(const std::shared_ptr<engine::Call>& call);
   // Both, and waits for the end.

@@ -63,7 +63,7 @@ EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, 
     throw std::system_error(fault, std::generic_category(), "the engine's thread cannot be started");
   }
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = EPOLLIN | EPOLLET;  // each write is an edge, so that nobody needs to read it
   event.data.u64 = static_cast<std::uint64_t>(wake_);
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) give_up("epoll_ctl");
   now_ = monotonic_now();
@@ -176,7 +176,6 @@ void EventLoop::run_turn() {
   }
   ran_ = false;
   wait(timeout);
-  asleep_.store(false, std::memory_order_relaxed);
 
   for (Work* work = take_posted(); work != nullptr;) {
     ran_ = true;
@@ -191,16 +190,13 @@ void EventLoop::run_turn() {
 void EventLoop::wait(Duration timeout) {
   std::array<epoll_event, kEventsPerTurn> events;
   const int count = wait_for_events(epoll_, events.data(), timeout);
+  asleep_.store(false, std::memory_order_relaxed);
   now_ = monotonic_now();
   if (count < 0 && errno != EINTR) give_up("epoll_wait");
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     const int fd = static_cast<int>(event.data.u64 & 0xffffffffu);
-    if (fd == wake_) {
-      std::uint64_t wakes = 0;
-      [[maybe_unused]] const auto got = read(wake_, &wakes, sizeof wakes);
-      continue;
-    }
+    if (fd == wake_) continue;
     const Watch& entry = watches_[static_cast<std::size_t>(fd)];
     if (entry.watcher == nullptr || entry.generation != event.data.u64 >> 32) continue;
     Readiness ready = 0;

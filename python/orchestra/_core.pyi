@@ -227,6 +227,9 @@ class Calls:
     def cancel(self, future: Future[Reply], why: str) -> None: ...
     def add(self, core: Core, call: dict[str, Any], index: int) -> int:
         """Starts a call whose reply collect() will put at this index; the number of those that run."""
+    def add_all(self, core: Core, options: dict[str, Any], items: list[Any], index: int) -> int:
+        """The same for many calls with the same options, each item their messages, the first with this index. How many
+        were started: it stops before one that is a row with options of its own, or that add() would raise for."""
     def collect(self, replies: list[Any], wait: bool) -> list[int]:
         """Puts the replies that have come in their place; the indices. Ctrl-C interrupts its waiting."""
     def __len__(self) -> int: ...

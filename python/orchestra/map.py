@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ._compiled import core
@@ -42,9 +43,17 @@ class _Run:
         self.options = options
         self.calls = core.Calls()
         self.live = engine._live()
+        # The options as the core reads them, for all rows that bring none; None: they are wrong, and each row says so.
+        self.lowered: dict[str, Any] | None = None
+        self.parser: Parser | None = None
+        try:
+            self.lowered, self.parser = lower(None, options.copy())
+            self.lowered.pop("messages", None)
+        except OrchestraError:
+            pass
         self.results: list[Any] = []  # of a row that was begun: None, its reply as it came, then what the caller gets
         self.keys: dict[int, str] = {}  # of rows that the resume file does not hold
-        self.parsers: dict[int, Parser] = {}
+        self.parsers: dict[int, Parser | None] = {}  # of rows with options of their own
         self.open = 0  # rows in flight
         self.exhausted = False
         self.stopped = False
@@ -56,7 +65,7 @@ class _Run:
         self.progress = open_progress(progress, self.total)
         # Reading a list takes no time; another input may take long: what has ended meanwhile is kept at once.
         self.reads_slowly = not isinstance(inputs, list | tuple)
-        self.is_watched = self.progress is not None or resume is not None
+        self.is_watched = self.progress is not None or resume is not None or self.parser is not None
 
     @property
     def running(self) -> bool:
@@ -64,6 +73,8 @@ class _Run:
 
     def begin(self) -> bool:
         """Begins rows while there is room; True when more could be begun at once."""
+        if not self.reads_slowly and self.resume is None and self.lowered is not None:
+            return self._begin_together(self.lowered)
         for _ in range(_ROWS_AT_ONCE):
             if self.exhausted or self.stopped or self.open >= self.concurrency:
                 return False
@@ -78,12 +89,30 @@ class _Run:
                 self.accept(self.calls.collect(self.results, False))
         return True
 
+    def _begin_together(self, options: dict[str, Any]) -> bool:
+        room = min(self.concurrency - self.open, _ROWS_AT_ONCE)
+        if self.exhausted or self.stopped or room <= 0:
+            return False
+        items = list(islice(self.rows, room))
+        self.exhausted = len(items) < room
+        first = len(self.results)
+        self.results += [None] * len(items)
+        while items and not self.stopped:
+            begun = self.calls.add_all(self.live, options, items, first)
+            self.open = len(self.calls)
+            if begun < len(items):
+                self._begin_row(first + begun, items[begun])
+                begun += 1
+            del items[:begun]
+            first += begun
+        return not self.exhausted and self.open < self.concurrency
+
     def _begin_row(self, index: int, item: Any) -> None:
         try:
             call, parser = lower(*self._split(item))
             if self.resume is not None and self._restore(index, call, parser):
                 return
-            if parser is not None:
+            if parser is not self.parser:
                 self.parsers[index] = parser
             self.open = self.calls.add(self.live, call, index)
         except OrchestraError as error:
@@ -124,7 +153,7 @@ class _Run:
 
     def _accept_row(self, index: int) -> None:
         try:
-            reply = finish(self.results[index], self.parsers.pop(index, None))
+            reply = finish(self.results[index], self.parsers.pop(index, self.parser))
         except OrchestraError as error:
             if isinstance(error, Cancelled):
                 self.stopped = True  # the engine was closed
@@ -156,7 +185,8 @@ class _Run:
     def _accept_lost(self) -> None:
         """Replies that an interrupt kept from accept()."""
         for index, result in enumerate(self.results):
-            if isinstance(result, Reply) and (index in self.keys or index in self.parsers or result._fault is not None):
+            is_parsed = self.parser is not None or index in self.parsers
+            if isinstance(result, Reply) and (is_parsed or index in self.keys or result._fault is not None):
                 self._accept_row(index)
 
     def batch(self) -> Batch:

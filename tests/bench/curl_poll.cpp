@@ -1,7 +1,8 @@
 // The unit of the benchmarks: the plainest fast client that libcurl allows. One thread, one multi handle driven by
 // curl_multi_poll, reused easy handles, keep-alive; no JSON is built or read and nothing is retried.
 //
-//   bench_curl_poll --port N --concurrency C --seconds S [--stream EVENTS]
+//   bench_curl_poll --port N --concurrency C --seconds S [--stream EVENTS] [--ca-file FILE (then over TLS)]
+//                   [--warm-up CALLS (20 and two a caller)]
 //
 // Prints one JSON line in the shape of drive.py. Before timing it looks once for the text in an answer.
 
@@ -28,6 +29,8 @@ struct Options {
   int concurrency = 1;
   double seconds = 1;
   int stream_events = 0;  // 0: plain calls
+  std::string ca_file;    // "": no TLS
+  int warm_up = 0;        // 0: 20 calls and two a caller
 };
 
 // The request of every arm, as a JSON writer without spaces has it.
@@ -79,7 +82,8 @@ class Client {
  public:
   explicit Client(const Options& options)
       : options_(options),
-        url_("http://127.0.0.1:" + std::to_string(options.port) + "/v1/chat/completions"),
+        url_((options.ca_file.empty() ? "http" : "https") + std::string("://127.0.0.1:") +
+             std::to_string(options.port) + "/v1/chat/completions"),
         request_(request_body(options.stream_events > 0)),
         multi_(curl_multi_init()) {
     headers_ = curl_slist_append(headers_, "Content-Type: application/json");
@@ -92,6 +96,7 @@ class Client {
       Call& call = *calls_.back();
       call.easy = curl_easy_init();
       curl_easy_setopt(call.easy, CURLOPT_URL, url_.c_str());
+      if (!options.ca_file.empty()) curl_easy_setopt(call.easy, CURLOPT_CAINFO, options.ca_file.c_str());
       curl_easy_setopt(call.easy, CURLOPT_NOSIGNAL, 1L);
       curl_easy_setopt(call.easy, CURLOPT_POST, 1L);
       curl_easy_setopt(call.easy, CURLOPT_HTTPHEADER, headers_);
@@ -195,6 +200,10 @@ int main(int count, char** arguments) {
       options.seconds = std::atof(value);
     } else if (name == "--stream") {
       options.stream_events = std::atoi(value);
+    } else if (name == "--ca-file") {
+      options.ca_file = value;
+    } else if (name == "--warm-up") {
+      options.warm_up = std::atoi(value);
     } else {
       std::fprintf(stderr, "bench_curl_poll: unknown option %s\n", arguments[i]);
       return 2;
@@ -207,7 +216,7 @@ int main(int count, char** arguments) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   {
     Client client(options);
-    client.run(20 + 2 * options.concurrency, 0);
+    client.run(options.warm_up > 0 ? options.warm_up : 20 + 2 * options.concurrency, 0);
     if (client.errors() > 0 ||
         !client.last_answer_holds(options.stream_events > 0 ? " piece000"
                                                             : R"(An orchestra tunes before it plays.\n)")) {

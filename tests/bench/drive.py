@@ -1,9 +1,11 @@
 """One arm in one cell, in a process of its own: prints one JSON line with what a call cost.
 
-usage: drive.py ARM.py [--stream] [--uvloop] [--check] [--seconds S] [--calls N]   (environment: MOCK_PORT, CONC)
+usage: drive.py ARM.py [--stream] [--uvloop] [--check] [--seconds S] [--calls N] [--warm-up N]
+       (environment: MOCK_PORT, CONC, and over TLS MOCK_CA)
 
 Every answer is compared with the text that the mock sends; one that is wrong counts as an error. An arm is a file with
-`async one() -> str` and `async stream() -> str`, or `many(count) -> list[str]`, and perhaps `async close()`.
+`async one() -> str` and `async stream() -> str`, or `many(count) -> Iterable[str]`, and perhaps `async close()` and
+`async transport() -> str | None`, which says after the measurement what its calls went through.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ import importlib
 import json
 import os
 import resource
-import socket
 import sys
 import time
+from array import array
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from ask import ask
 
 PLAIN_TEXT = "An orchestra tunes before it plays.\n" * 13
 EVENTS = 200
@@ -40,14 +44,12 @@ def resident_megabytes() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def mock_statistics() -> dict[str, float]:
-    with socket.create_connection(("127.0.0.1", PORT)) as connection:
-        connection.sendall(b"GET /stats HTTP/1.1\r\nHost: mock\r\n\r\n")
-        answer = b""
-        while not answer.endswith(b"}"):
-            answer += connection.recv(4096)
-    statistics: dict[str, float] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return statistics
+def peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def mock_statistics() -> dict[str, Any]:
+    return ask(PORT, "/stats", os.environ.get("MOCK_CA", ""))
 
 
 class Run:
@@ -57,7 +59,7 @@ class Run:
         self.arm = arm
         self.call = None if hasattr(arm, "many") else arm.stream if stream else arm.one
         self.expected = STREAM_TEXT if stream else PLAIN_TEXT
-        self.latencies: list[int] = []
+        self.latencies = array("q")  # nanoseconds; a list would be most of the memory of a fast arm
         self.wrong: list[str] = []
         self.calls = 0
 
@@ -87,20 +89,21 @@ class Run:
             self.check(text)
 
     def forget(self) -> None:
-        self.latencies.clear()
+        self.latencies = array("q")
         self.wrong.clear()
         self.calls = 0
 
 
 async def measure(arm: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
     run = Run(arm, options.stream)
-    warm_up = 20 + 2 * CONCURRENCY
     rows = options.calls
     if run.call is None:
         started = time.perf_counter()
-        run.many(warm_up)
-        run.many(max(warm_up, 500))
+        run.many(20 + 2 * CONCURRENCY)
+        run.many(max(20 + 2 * CONCURRENCY, 500))
         rows = rows or max(CONCURRENCY, int(run.calls / (time.perf_counter() - started) * options.seconds))
+    elif options.warm_up:
+        await run.workers(-(-options.warm_up // CONCURRENCY), 0)
     else:
         await run.worker(20, 0)
         await run.workers(2, 0)
@@ -116,11 +119,13 @@ async def measure(arm: ModuleType, options: argparse.Namespace) -> dict[str, Any
     else:
         await run.workers(1, started + options.seconds)
     wall, cpu = time.perf_counter() - started, cpu_seconds() - cpu
+    memory_after, peak = resident_megabytes(), peak_megabytes()
     mock_after = mock_statistics()
     latencies = sorted(run.latencies) or [0]
     asked = int(mock_after["requests"] - mock["requests"])
     if asked != run.calls:
         run.wrong.append(f"{run.calls} calls made {asked} requests")
+    transport = await arm.transport() if hasattr(arm, "transport") else None
     return {
         "calls": run.calls,
         "cpu_us": round(cpu / run.calls * 1e6, 3),
@@ -129,8 +134,10 @@ async def measure(arm: ModuleType, options: argparse.Namespace) -> dict[str, Any
         "p99_ms": round(latencies[int(len(latencies) * 0.99)] / 1e6, 3),
         "errors": len(run.wrong),
         "why": run.wrong[0] if run.wrong else "",
-        "rss_mb": round(resident_megabytes(), 1),
+        "rss_mb": round(memory_after, 1),
         "rss_before_mb": round(memory, 1),
+        "rss_peak_mb": round(peak, 1),
+        "transport": transport,
         "connections": int(mock_after["connections"]) - 2,  # without the two that asked for statistics
         "mock_share": round((mock_after["cpu_seconds"] - mock["cpu_seconds"]) / wall, 3),
     }
@@ -159,6 +166,7 @@ if __name__ == "__main__":
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--seconds", type=float, default=1.2)
     parser.add_argument("--calls", type=int, default=0, help="so many calls instead of so many seconds")
+    parser.add_argument("--warm-up", type=int, default=0, help="calls before; 0: 20 and two a caller")
     arguments = parser.parse_args()
     if arguments.uvloop:
         import uvloop

@@ -1,30 +1,42 @@
 // The upstream of the benchmarks: a chat-completions server on loopback that answers every POST with the same 12
-// headers and 1.1 kB, or, where the body asks for a stream, with numbered events. One thread, one epoll, no library: it
-// has to cost far less than the clients it is asked by.
+// headers and 1.1 kB, or, where the body asks for a stream, with numbered events. One thread, one epoll, no library but
+// OpenSSL for TLS: it has to cost far less than the clients it is asked by.
 //
 //   bench_mock [--port 0] [--delay-ms 0] [--events 200] [--events-per-write 0 (all)] [--gap-us 0] [--until-stdin-ends]
+//              [--certificate FILE --key FILE] [--close-idle-ms 0 (never)] [--record]
 //
-// Prints its port. GET /stats gives {"requests", "connections", "open", "cpu_seconds"}.
+// With --close-idle-ms an idle connection is closed after a random part of that time. With --record the numbers N of
+// `call-id:N` in bodies are remembered, and when each answer was sent.
+//
+// Prints its port. GET /stats gives {"requests", "connections", "open", "closed_idle", "calls", "duplicates",
+// "cpu_seconds"}: with --record, different calls, and requests of a call that had been asked before. GET /answered/A/B
+// gives {"answered"}: answers sent from A to B, in nanoseconds of the monotonic clock.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <queue>
+#include <random>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace {
@@ -41,6 +53,9 @@ struct Options {
   int events_per_write = 0;  // 0: the whole stream in one write
   std::chrono::microseconds gap{0};
   bool until_stdin_ends = false;
+  std::string certificate, key;             // both or none
+  std::chrono::milliseconds close_idle{0};  // 0: never
+  bool record = false;
 };
 
 constexpr std::string_view kSentence = R"(An orchestra tunes before it plays.\n)";
@@ -123,21 +138,29 @@ Parts stream_answer(const Options& options) {
   return parts;
 }
 
+struct CloseTls {
+  void operator()(SSL* tls) const { SSL_free(tls); }
+};
+
 struct Connection {
   int fd = -1;
-  std::uint64_t number = 0;  // tells a timer whether the descriptor is still the same connection
+  std::unique_ptr<SSL, CloseTls> tls;  // null: plain
+  std::uint64_t number = 0;            // tells a timer whether the descriptor is still the same connection
   std::string input;
   const Parts* answer = nullptr;  // not null: a request is being answered
   std::size_t next_part = 0;
   std::string_view unsent;  // of the part before next_part
   bool watches_output = false;
+  std::uint64_t answered = 0;
   Parts statistics;
 };
 
+// Sends the next part of an answer, or closes a connection that has answered nothing since.
 struct Timer {
   Clock::time_point due;
   int fd;
   std::uint64_t number;
+  std::uint64_t idle_since = 0;  // answers of the connection when it became idle; 0: the timer sends
   bool operator>(const Timer& other) const { return due > other.due; }
 };
 
@@ -148,6 +171,22 @@ class Mock {
         plain_{plain_answer()},
         stream_(stream_answer(options)),
         epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
+
+  bool load_certificate() {
+    if (options_.certificate.empty()) return true;
+    tls_.reset(SSL_CTX_new(TLS_server_method()));
+    SSL_CTX_set_min_proto_version(tls_.get(), TLS1_3_VERSION);
+    SSL_CTX_set_mode(tls_.get(),
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(tls_.get(), 1);
+    SSL_CTX_set_alpn_select_cb(tls_.get(), &choose_protocol, nullptr);
+    if (SSL_CTX_use_certificate_chain_file(tls_.get(), options_.certificate.c_str()) == 1 &&
+        SSL_CTX_use_PrivateKey_file(tls_.get(), options_.key.c_str(), SSL_FILETYPE_PEM) == 1) {
+      return true;
+    }
+    ERR_print_errors_fp(stderr);
+    return false;
+  }
 
   bool listen() {
     rlimit limit{};
@@ -185,7 +224,7 @@ class Mock {
         } else if (fd == STDIN_FILENO) {
           return;
         } else if (Connection* connection = find(fd)) {
-          if ((ready[i].events & EPOLLOUT) != 0) advance(*connection);
+          if ((ready[i].events & EPOLLOUT) != 0 && connection->watches_output) advance(*connection);
           if (connection->fd >= 0 && (ready[i].events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0)
             receive(*connection);
         }
@@ -195,6 +234,21 @@ class Mock {
   }
 
  private:
+  struct FreeContext {
+    void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+  };
+
+  static int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered,
+                             unsigned offered_size, void*) {
+    constexpr std::string_view kHttp = "\x08http/1.1";
+    const std::string_view list(reinterpret_cast<const char*>(offered), offered_size);
+    const std::size_t at = list.find(kHttp);
+    if (at == std::string_view::npos) return SSL_TLSEXT_ERR_NOACK;
+    *chosen = offered + at + 1;
+    *size = static_cast<unsigned char>(kHttp.size() - 1);
+    return SSL_TLSEXT_ERR_OK;
+  }
+
   void watch(int fd, int operation, std::uint32_t events) const {
     epoll_event wanted{};
     wanted.events = events;
@@ -220,25 +274,57 @@ class Mock {
       connections_[index] = std::make_unique<Connection>();
       connections_[index]->fd = fd;
       connections_[index]->number = ++accepted_;
+      if (tls_) {
+        connections_[index]->tls.reset(SSL_new(tls_.get()));
+        SSL_set_fd(connections_[index]->tls.get(), fd);
+        SSL_set_accept_state(connections_[index]->tls.get());
+      }
       ++open_;
       watch(fd, EPOLL_CTL_ADD, EPOLLIN);
     }
   }
 
   void close_connection(Connection& connection) {
+    if (connection.tls && SSL_is_init_finished(connection.tls.get()) != 0) SSL_shutdown(connection.tls.get());
+    connection.tls.reset();
     ::close(connection.fd);
     connection.fd = -1;
     connection.answer = nullptr;
     --open_;
   }
 
+  // What a read or a write of TLS amounts to in terms of recv() and send(); the handshake runs inside of both.
+  static ssize_t outcome(SSL* tls, int result) {
+    if (result > 0) return result;
+    const int error = SSL_get_error(tls, result);
+    ERR_clear_error();
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+    return -1;
+  }
+
+  ssize_t read_some(Connection& connection) {
+    if (!connection.tls) return recv(connection.fd, buffer_, sizeof buffer_, 0);
+    return outcome(connection.tls.get(), SSL_read(connection.tls.get(), buffer_, sizeof buffer_));
+  }
+
+  static ssize_t write_some(const Connection& connection, std::string_view text) {
+    if (!connection.tls) return send(connection.fd, text.data(), text.size(), MSG_NOSIGNAL);
+    return outcome(connection.tls.get(), SSL_write(connection.tls.get(), text.data(), static_cast<int>(text.size())));
+  }
+
   void receive(Connection& connection) {
-    const ssize_t size = recv(connection.fd, buffer_, sizeof buffer_, 0);
-    if (size > 0) {
-      connection.input.append(buffer_, static_cast<std::size_t>(size));
-      take_requests(connection);
-    } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
-      close_connection(connection);
+    for (;;) {
+      const ssize_t size = read_some(connection);
+      if (size > 0) {
+        connection.input.append(buffer_, static_cast<std::size_t>(size));
+        take_requests(connection);
+        // What OpenSSL has read already makes no descriptor ready.
+        if (connection.fd >= 0 && connection.tls && SSL_has_pending(connection.tls.get()) != 0) continue;
+      } else if (size == 0 || (errno != EAGAIN && errno != EINTR)) {
+        close_connection(connection);
+      }
+      return;
     }
   }
 
@@ -250,16 +336,18 @@ class Mock {
       if (head == std::string_view::npos) return;
       const std::size_t whole = head + 4 + content_length(input.substr(0, head + 2));
       if (input.size() < whole) return;
-      const bool is_statistics = input.starts_with("GET /stats");
-      const bool is_stream = asks_for_stream(input.substr(head + 4, whole - head - 4));
-      connection.input.erase(0, whole);
       connection.next_part = 0;
-      if (is_statistics) {
-        connection.statistics = {with_length(statistics())};
+      if (input.starts_with("GET ")) {
+        connection.statistics = {with_length(input.starts_with("GET /answered/") ? answered(input) : statistics())};
         connection.answer = &connection.statistics;
+        connection.input.erase(0, whole);
         advance(connection);
         continue;
       }
+      const std::string_view body = input.substr(head + 4, whole - head - 4);
+      const bool is_stream = asks_for_stream(body);
+      if (options_.record) note_call(body);
+      connection.input.erase(0, whole);
       ++requests_;
       connection.answer = is_stream ? &stream_ : &plain_;
       if (options_.delay.count() > 0) {
@@ -292,7 +380,7 @@ class Mock {
   void advance(Connection& connection) {
     while (connection.answer != nullptr) {
       if (connection.unsent.empty()) connection.unsent = (*connection.answer)[connection.next_part++];
-      const ssize_t sent = send(connection.fd, connection.unsent.data(), connection.unsent.size(), MSG_NOSIGNAL);
+      const ssize_t sent = write_some(connection, connection.unsent);
       if (sent < 0 && errno != EAGAIN && errno != EINTR) return close_connection(connection);
       if (sent > 0) connection.unsent.remove_prefix(static_cast<std::size_t>(sent));
       if (!connection.unsent.empty()) {
@@ -303,13 +391,52 @@ class Mock {
       if (connection.watches_output) watch(connection.fd, EPOLL_CTL_MOD, EPOLLIN);
       connection.watches_output = false;
       if (connection.next_part == connection.answer->size()) {
-        connection.answer = nullptr;
+        end_answer(connection);
       } else if (options_.gap.count() > 0) {
         timers_.push({Clock::now() + options_.gap, connection.fd, connection.number});
         return;
       }
     }
     if (!connection.input.empty()) take_requests(connection);
+  }
+
+  void end_answer(Connection& connection) {
+    const bool was_call = connection.answer != &connection.statistics;
+    connection.answer = nullptr;
+    ++connection.answered;
+    if (!was_call) return;
+    if (options_.record) sent_.push_back(Clock::now().time_since_epoch().count());
+    if (options_.close_idle.count() > 0) {
+      using std::chrono::microseconds;
+      const auto most = std::chrono::duration_cast<microseconds>(options_.close_idle).count();
+      const microseconds idle{std::uniform_int_distribution<std::int64_t>(0, most)(random_)};
+      timers_.push({Clock::now() + idle, connection.fd, connection.number, connection.answered});
+    }
+  }
+
+  // A request that is still in the kernel does not count as asked: it is lost with the connection, as with any server.
+  void close_if_idle(Connection& connection, std::uint64_t idle_since) {
+    if (connection.answer != nullptr || connection.answered != idle_since || !connection.input.empty()) return;
+    ++closed_idle_;
+    close_connection(connection);
+  }
+
+  void note_call(std::string_view body) {
+    constexpr std::string_view kMarker = "call-id:";
+    const std::size_t at = body.find(kMarker);
+    if (at == std::string_view::npos) return;
+    if (!calls_.insert(std::strtoull(body.data() + at + kMarker.size(), nullptr, 10)).second) ++duplicates_;
+  }
+
+  // "GET /answered/FROM/TO ...": they were sent in order, so the times are sorted.
+  std::string answered(std::string_view line) const {
+    const std::string text(line.substr(std::strlen("GET /answered/"), 60));
+    char* end = nullptr;
+    const std::int64_t from = std::strtoll(text.c_str(), &end, 10);
+    const std::int64_t to = *end == '/' ? std::strtoll(end + 1, nullptr, 10) : from;
+    const auto count =
+        std::upper_bound(sent_.begin(), sent_.end(), to) - std::lower_bound(sent_.begin(), sent_.end(), from);
+    return R"({"answered":)" + std::to_string(std::max<std::ptrdiff_t>(count, 0)) + "}";
   }
 
   int milliseconds_to_next_timer() const {
@@ -325,7 +452,12 @@ class Mock {
       const Timer timer = timers_.top();
       timers_.pop();
       Connection* connection = find(timer.fd);
-      if (connection != nullptr && connection->number == timer.number) advance(*connection);
+      if (connection == nullptr || connection->number != timer.number) continue;
+      if (timer.idle_since > 0) {
+        close_if_idle(*connection, timer.idle_since);
+      } else {
+        advance(*connection);
+      }
     }
   }
 
@@ -334,10 +466,13 @@ class Mock {
     getrusage(RUSAGE_SELF, &usage);
     const double cpu = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                        static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    char text[160];
-    std::snprintf(text, sizeof text, R"({"requests":%llu,"connections":%llu,"open":%lld,"cpu_seconds":%.6f})",
+    char text[280];
+    std::snprintf(text, sizeof text,
+                  R"({"requests":%llu,"connections":%llu,"open":%lld,"closed_idle":%llu,"calls":%zu,)"
+                  R"("duplicates":%llu,"cpu_seconds":%.6f})",
                   static_cast<unsigned long long>(requests_), static_cast<unsigned long long>(accepted_),
-                  static_cast<long long>(open_), cpu);
+                  static_cast<long long>(open_), static_cast<unsigned long long>(closed_idle_), calls_.size(),
+                  static_cast<unsigned long long>(duplicates_), cpu);
     return text;
   }
 
@@ -345,12 +480,18 @@ class Mock {
   const Parts plain_;
   const Parts stream_;
   const int epoll_;
+  std::unique_ptr<SSL_CTX, FreeContext> tls_;  // null: plain
   int listener_ = -1;
   std::vector<std::unique_ptr<Connection>> connections_;  // by descriptor
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
   std::uint64_t requests_ = 0;
   std::uint64_t accepted_ = 0;
+  std::uint64_t closed_idle_ = 0;
+  std::uint64_t duplicates_ = 0;
   std::int64_t open_ = 0;
+  std::unordered_set<std::uint64_t> calls_;
+  std::vector<std::int64_t> sent_;  // when, in nanoseconds of the monotonic clock
+  std::mt19937_64 random_{20261125};
   char buffer_[1 << 16];
 };
 
@@ -364,9 +505,19 @@ int main(int count, char** arguments) {
       options.until_stdin_ends = true;
       continue;
     }
-    const int value = i + 1 < count ? std::atoi(arguments[++i]) : -1;
-    if (value < 0) {
-      std::fprintf(stderr, "bench_mock: %s needs a number\n", arguments[i]);
+    if (name == "--record") {
+      options.record = true;
+      continue;
+    }
+    const char* const text = i + 1 < count ? arguments[++i] : "";
+    if (name == "--certificate" || name == "--key") {
+      (name == "--key" ? options.key : options.certificate) = text;
+      continue;
+    }
+    char* end = nullptr;
+    const int value = static_cast<int>(std::strtol(text, &end, 10));
+    if (end == text || *end != '\0' || value < 0) {
+      std::fprintf(stderr, "bench_mock: %s needs a number\n", std::string(name).c_str());
       return 2;
     }
     if (name == "--port") {
@@ -379,12 +530,19 @@ int main(int count, char** arguments) {
       options.events_per_write = value;
     } else if (name == "--gap-us") {
       options.gap = std::chrono::microseconds(value);
+    } else if (name == "--close-idle-ms") {
+      options.close_idle = std::chrono::milliseconds(value);
     } else {
-      std::fprintf(stderr, "bench_mock: unknown option %s\n", arguments[i - 1]);
+      std::fprintf(stderr, "bench_mock: unknown option %s\n", std::string(name).c_str());
       return 2;
     }
   }
+  if (options.certificate.empty() != options.key.empty()) {
+    std::fprintf(stderr, "bench_mock: --certificate and --key belong together\n");
+    return 2;
+  }
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes without MSG_NOSIGNAL
   const auto mock = std::make_unique<Mock>(options);
-  if (!mock->listen()) return 1;
+  if (!mock->load_certificate() || !mock->listen()) return 1;
   mock->run();
 }

@@ -1,14 +1,15 @@
-"""The benchmarks: `calls`, `stream` and `import`; without a name all of them. README.md says how they measure and why.
+"""The benchmarks: `calls`, `stream`, `map`, `memory`, `convert` and `import`; without a name all of them.
 
-usage: ./dev bench [calls | stream | import] [--rounds N] [--cells A1,A64] [--arms orchestra,openai] [--python PATH] ...
+README.md says how they measure and why.
 
-Prints Markdown tables on stdout and what is going on on stderr.
+usage: ./dev bench [NAME] [--rounds N] [--cells A1,A64] [--arms orchestra,openai] [--python PATH] ...
+
+Prints Markdown tables on stdout and what is going on on stderr. Exits with 1 when memory or import passes a limit.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import platform
@@ -16,14 +17,16 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-MOCK_CORE, CLIENT_CORE = 0, 1
+from convert import bench_convert
+from harness import HERE, ROOT, Bench, say, spread, wait_until_quiet
+from import_time import bench_import
+from memory import bench_memory
+
 UNIT = "curl_poll"
 EVENTS = 200
 
@@ -33,159 +36,180 @@ class Cell(NamedTuple):
     concurrency: int
     mock: tuple[str, ...] = ()
     meaning: str = ""
+    tls: bool = False
+    calls: int = 0  # 0: as many as there is time for
+    warm_up: int = 0  # calls; 0: 20 and two a caller
+    always: bool = True  # False: only when --cells names it
 
 
+PACED = ("--events-per-write", "1", "--gap-us", "5000")
 CELLS = {
     "A1": Cell("calls", 1, (), "one call at a time"),
     "A64": Cell("calls", 64, (), "64 calls at a time"),
     "A1000": Cell("calls", 1000, (), "1000 calls at a time"),
     "A1000d50": Cell("calls", 1000, ("--delay-ms", "50"), "1000 calls at a time, each answered after 50 ms"),
+    "A1tls": Cell("calls", 1, (), "one call at a time, TLS 1.3", tls=True),
+    "A64tls": Cell("calls", 64, (), "64 calls at a time, TLS 1.3", tls=True),
+    "A1000d50tls": Cell("calls", 1000, ("--delay-ms", "50"), "A1000d50 over TLS 1.3", tls=True, always=False),
     "C16": Cell("stream", 16, (), f"16 streams at a time, {EVENTS} events each, in one burst"),
     "C16w": Cell("stream", 16, ("--events-per-write", "1"), f"16 streams at a time, {EVENTS} events each, one a write"),
+    "P100": Cell("stream", 100, PACED, "100 streams at a time, one event every 5 ms", warm_up=100),
+    "C16tls": Cell("stream", 16, (), "C16 over TLS 1.3", tls=True, always=False),
+    "M64": Cell("map", 64, (), "40,000 rows, 64 at a time; the unit answers calls as in A64", calls=40_000),
 }
+BENCHES = ("calls", "stream", "map", "memory", "convert", "import")
+
+
+class Package(NamedTuple):
+    module: str
+    requirement: str
+
 
 # Arms that are packages, and how to get them. `./dev bench` installs none of them.
-PINNED = {
-    "aiohttp": "aiohttp==3.14.5",
-    "httpx": "httpx==0.28.1",
-    "litellm": "litellm==1.110.2",
-    "openai": "openai==3.57.0",
-    "pycurl": "pycurl==7.49.0",
-    "uvloop": "uvloop==0.23.0",
+PACKAGES = {
+    "aiohttp": Package("aiohttp", "aiohttp==3.14.5"),
+    "anyllm": Package("any_llm", "any-llm-sdk[openai]==1.40.2"),
+    "edgequake": Package("edgequake_litellm", "edgequake-litellm==0.10.4"),
+    "f3dx": Package("f3dx", "f3dx[router]==0.0.19"),
+    "genai_pyo3": Package("genai_pyo3", "genai-pyo3==0.7.1"),
+    "httpx": Package("httpx", "httpx==0.28.1"),
+    "liter_llm": Package("liter_llm", "liter-llm==2.4.0"),
+    "litellm": Package("litellm", "litellm==1.110.2"),
+    "neograph": Package("neograph_engine", "neograph-engine==0.16.0"),
+    "openai": Package("openai", "openai[aiohttp]==3.57.0"),
+    "openrouter": Package("openrouter", "openrouter==1.3.84"),
+    "pycurl": Package("pycurl", "pycurl==7.49.0"),
+    "pyreqwest": Package("pyreqwest", "pyreqwest==0.15.1"),
+    "uvloop": Package("uvloop", "uvloop==0.23.0"),
 }
-ARMS = "orchestra orchestra_objects orchestra_map asyncio asyncio+uvloop pycurl aiohttp httpx openai litellm".split()
-ONLY_CALLS = {"orchestra_map"}
+OF_PACKAGE = {"f3dx_router": "f3dx", "litellm_router": "litellm", "openai_aiohttp": "openai"}
+OURS = "orchestra orchestra_curl"
+OBJECTS = "orchestra_objects orchestra_objects_curl"
+MAPS = "orchestra_map orchestra_map_curl"
+FLOORS = "asyncio asyncio+uvloop pycurl pyreqwest"
+PEERS = (
+    "aiohttp httpx openai openai_aiohttp litellm litellm_router anyllm liter_llm neograph genai_pyo3 edgequake f3dx "
+    "f3dx_router openrouter"
+)
+ARMS = {
+    "calls": f"{OURS} {OBJECTS} {MAPS} {FLOORS} {PEERS}".split(),
+    "stream": f"{OURS} {OBJECTS} {FLOORS} {PEERS}".split(),
+    "map": f"{MAPS} {OURS} {FLOORS}".split(),
+}
+ONLY_CALLS = {"orchestra_map", "f3dx_router"}
+# A lap of these takes too long there: openrouter needs 12 ms of CPU a call.
+TOO_SLOW = {"openrouter": {"A1000", "A1000d50", "A1000d50tls", "P100"}, "litellm": {"P100"}, "litellm_router": {"P100"}}
 
-# What `import orchestra` must not load: each costs more than the whole package may.
-HEAVY = (
-    "asyncio ssl sqlite3 multiprocessing unittest numpy pandas pyarrow pydantic matplotlib tqdm IPython requests httpx"
-).split()
-MOST_IMPORT_MILLISECONDS = 50
+
+class Arm(NamedTuple):
+    name: str
+
+    @property
+    def stem(self) -> str:
+        """Of its file, a_STEM.py."""
+        return self.name.partition("+")[0].removesuffix("_curl")
+
+    @property
+    def transport(self) -> str:
+        return "curl" if self.name.partition("+")[0].endswith("_curl") else "own"
+
+    @property
+    def packages(self) -> list[str]:
+        parts = [OF_PACKAGE.get(part, part) for part in self.name.split("+")]
+        return [part for part in parts if part in PACKAGES]
 
 
-def say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+class Comparison:
+    """Arms beside the unit, cell by cell and round by round."""
 
-
-class Bench:
-    """What the options of one run have in common."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options = options
-        self.mock = options.build / "bench_mock"
-        self.curl_poll = options.build / "bench_curl_poll"
-        self.environment = os.environ | {"PYTHONPATH": str(options.package)}
-        self.rows: list[dict[str, Any]] = []
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.options = bench.options
+        self.missing = self.missing_packages()
 
     # ---- arms
 
-    def file_of(self, arm: str) -> Path:
-        name = f"a_{arm.partition('+')[0]}.py"
+    def file_of(self, arm: Arm) -> Path:
         folders = [HERE / "arms", *([self.options.arms_folder] if self.options.arms_folder else [])]
         for folder in folders:
-            if (folder / name).exists():
-                return Path(folder / name)
-        raise SystemExit(f"bench: no arm {arm}: looked for {name} in {', '.join(map(str, folders))}")
+            path = Path(folder / f"a_{arm.stem}.py")
+            if path.exists():
+                return path
+        raise SystemExit(f"bench: no arm {arm.name}: looked for a_{arm.stem}.py in {', '.join(map(str, folders))}")
 
-    def choose_arms(self) -> list[str]:
+    def missing_packages(self) -> set[str]:
+        modules = [package.module for package in PACKAGES.values()]
+        look = f"import importlib.util as u, json; print(json.dumps([bool(u.find_spec(m)) for m in {modules!r}]))"
+        done = subprocess.run([self.options.python, "-c", look], capture_output=True, text=True, check=True)
+        return {name for name, there in zip(PACKAGES, json.loads(done.stdout), strict=True) if not there}
+
+    def choose_arms(self, bench: str) -> list[Arm]:
         """The arms whose packages are there; a line about each of the others."""
         if self.options.arms:
-            wanted = [arm for arm in self.options.arms.split(",") if arm != UNIT]
+            wanted = [Arm(name) for name in self.options.arms.split(",") if name != UNIT]
         else:
-            wanted = list(ARMS)
+            wanted = [Arm(name) for name in ARMS[bench]]
             if self.options.arms_folder:
-                known = {self.file_of(arm).name for arm in ARMS}
-                wanted += [p.stem[2:] for p in sorted(self.options.arms_folder.glob("a_*.py")) if p.name not in known]
-        missing = set()
-        for package in PINNED:
-            look = f"import importlib.util, sys; sys.exit(not importlib.util.find_spec({package!r}))"
-            if subprocess.run([self.options.python, "-c", look], env=self.environment).returncode:
-                missing.add(package)
+                known = {f"a_{arm.stem}.py" for arm in wanted}
+                more = [path for path in sorted(self.options.arms_folder.glob("a_*.py")) if path.name not in known]
+                wanted += [Arm(path.stem[2:]) for path in more]
         chosen = []
         for arm in wanted:
-            lacks = [part for part in arm.split("+") if part in missing]
+            lacks = [package for package in arm.packages if package in self.missing]
             if lacks:
-                say(f"{arm} is left out: no package {lacks[0]}")
-            else:
+                say(f"{arm.name} is left out: no package {PACKAGES[lacks[0]].module}")
+            elif bench != "stream" or arm.stem not in ONLY_CALLS:
                 chosen.append(arm)
-        if missing:
-            say("the other clients: pip install " + " ".join(PINNED[name] for name in sorted(missing)))
+        if self.missing:
+            others = " ".join(f"'{PACKAGES[name].requirement}'" for name in sorted(self.missing))
+            say(f"the other clients: pip install {others}")
             say("into an environment of their own, and --python PATH/bin/python")
-        return [UNIT, *chosen]
+        return chosen
 
     # ---- one measurement
 
-    @contextlib.contextmanager
-    def upstream(self, cell: Cell) -> Iterator[int]:
-        """A fresh mock on its core; yields its port."""
-        command = [str(self.mock), "--until-stdin-ends", "--events", str(EVENTS), *cell.mock]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: pin(MOCK_CORE)
-        )
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.stdin.close()
-            process.stdout.close()
-            process.wait()
-
-    def client(self, command: list[str], more: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """One process on the core of the clients, to its end."""
-        return subprocess.run(
-            command,
-            env=self.environment | (more or {}),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            preexec_fn=lambda: pin(CLIENT_CORE),
-        )
-
-    def measure(self, arm: str, cell: Cell, extra: tuple[str, ...] = ()) -> dict[str, Any]:
-        with self.upstream(cell) as port:
-            stream = cell.bench == "stream"
-            if arm == UNIT:
-                command = [str(self.curl_poll), "--port", str(port), "--concurrency", str(cell.concurrency)]
-                command += ["--seconds", str(self.options.seconds)] + (["--stream", str(EVENTS)] if stream else [])
+    def measure(self, arm: Arm | None, cell: Cell, *extra: str) -> dict[str, Any]:
+        """None: the unit."""
+        stream = cell.bench == "stream"
+        with self.bench.upstream("--events", str(EVENTS), *cell.mock, tls=cell.tls) as upstream:
+            if arm is None:
+                command = [str(self.bench.curl_poll), "--port", str(upstream.port)]
+                command += ["--concurrency", str(cell.concurrency), "--stream" * stream, str(EVENTS) * stream]
+                command += ["--ca-file" * cell.tls, upstream.ca_file]
             else:
-                command = [self.options.python, str(HERE / "drive.py"), str(self.file_of(arm))]
-                command += ["--seconds", str(self.options.seconds), *extra]
-                command += ["--stream"] * stream + ["--uvloop"] * arm.endswith("+uvloop")
-            try:
-                done = self.client(command, {"MOCK_PORT": str(port), "CONC": str(cell.concurrency)})
-            except subprocess.TimeoutExpired:
-                return {"errors": 1, "why": "no result within 90 s"}
-        lines = done.stdout.splitlines()
-        if done.returncode or not lines:
-            return {"errors": 1, "why": (done.stderr.strip().splitlines() or ["no output"])[-1][:200]}
-        row: dict[str, Any] = json.loads(lines[-1])
-        return row
+                command = [self.options.python, str(HERE / "drive.py"), str(self.file_of(arm)), *extra]
+                command += ["--stream" * stream, "--uvloop" * arm.name.endswith("+uvloop")]
+                command += ["--calls", str(cell.calls)] if cell.calls else []
+            command += ["--seconds", str(self.options.seconds)]
+            command += ["--warm-up", str(cell.warm_up)] if cell.warm_up else []
+            more = {"CONC": str(cell.concurrency), "ORCHESTRA_BENCH_TRANSPORT": arm.transport if arm else ""}
+            return self.bench.result([word for word in command if word], upstream.environment | more)
 
     # ---- all of them
 
-    def right_answers(self, arms: list[str], bench: str) -> list[str]:
+    def right_answers(self, arms: list[Arm], bench: str, tls: bool) -> list[Arm]:
         """The arms that give the mock's exact text; nothing else is worth timing."""
-        cell = Cell(bench, 2)
-        good = [UNIT]
-        for arm in arms[1:]:
-            if bench == "stream" and arm in ONLY_CALLS:
-                continue
-            row = self.measure(arm, cell, ("--check",))
+        good = []
+        for arm in arms:
+            row = self.measure(arm, Cell(bench, 2, tls=tls), "--check")
             if row["errors"]:
-                say(f"{arm} is left out: {row['why']}")
+                say(f"{arm.name} is left out{' of TLS' * tls}: {row['why']}")
             else:
                 good.append(arm)
         return good
 
-    def run(self, bench: str, arms: list[str], cells: list[str]) -> None:
-        arms = self.right_answers(arms, bench)
+    def run(self, bench: str, cells: list[str]) -> None:
+        chosen = self.choose_arms(bench)
+        good = {tls: self.right_answers(chosen, bench, tls) for tls in sorted({CELLS[name].tls for name in cells})}
         rows: list[dict[str, Any]] = []
         for number in range(self.options.rounds):
             for name in cells:
-                for arm in random.sample(arms, len(arms)):
+                arms = [arm for arm in good[CELLS[name].tls] if name not in TOO_SLOW.get(arm.stem, ())]
+                for arm in random.sample([None, *arms], len(arms) + 1):
                     busy = wait_until_quiet()
                     row = self.measure(arm, CELLS[name])
-                    row |= {"arm": arm, "cell": name, "round": number, "busy_before": round(busy, 2)}
+                    row |= {"arm": arm.name if arm else UNIT, "cell": name, "round": number}
+                    row |= {"busy_before": round(busy, 2)}
                     rows.append(row)
                     if self.options.out:
                         with open(self.options.out, "a") as file:
@@ -195,42 +219,20 @@ class Bench:
             print_table(name, [row for row in rows if row["cell"] == name])
 
 
-def pin(core: int) -> None:
-    """In a child, before it runs: only on this core, where there are enough."""
-    if len(os.sched_getaffinity(0)) > max(MOCK_CORE, CLIENT_CORE):
-        os.sched_setaffinity(0, {core})
-
-
-def busy_share(seconds: float = 0.2) -> float:
-    """The share of all cores in use now; the load average would count the cell before."""
-
-    def read() -> tuple[int, int]:
-        ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return sum(ticks), ticks[3] + ticks[4]
-
-    all_before, idle_before = read()
-    time.sleep(seconds)
-    all_after, idle_after = read()
-    return 1 - (idle_after - idle_before) / max(1, all_after - all_before)
-
-
-def wait_until_quiet(most_seconds: float = 5, most_busy: float = 0.1) -> float:
-    until = time.monotonic() + most_seconds
-    while (busy := busy_share()) > most_busy and time.monotonic() < until:
-        pass
-    return busy
-
-
-def spread(values: list[float]) -> str:
-    digits = 2 if statistics.median(values) < 10 else 1 if statistics.median(values) < 100 else 0
-    return f"{statistics.median(values):.{digits}f} [{min(values):.{digits}f}-{max(values):.{digits}f}]"
+_PER = {"calls": "call", "stream": "stream", "map": "row"}
 
 
 def print_table(name: str, rows: list[dict[str, Any]]) -> None:
     """Ratios to the unit of the same round: median [min-max]. A row with an error is void and is only counted."""
     cell = CELLS[name]
     unit = {row["round"]: row["cpu_us"] for row in rows if row["arm"] == UNIT and not row["errors"]}
-    per = "stream" if cell.bench == "stream" else "call"
+    per = _PER[cell.bench]
+    titles = ["arm", f"CPU, {UNIT} = 1", f"CPU us/{per}", f"{per}s/s", "p50 / p99 ms", "RSS MB"]
+    titles += ["connections", "rounds"]
+    if cell.bench == "stream":
+        titles.insert(3, "us/event")
+    if cell.bench == "map":
+        titles.insert(6, "kept kB/row")
     lines = []
     for arm in dict.fromkeys(row["arm"] for row in rows):
         own = [row for row in rows if row["arm"] == arm]
@@ -238,7 +240,7 @@ def print_table(name: str, rows: list[dict[str, Any]]) -> None:
         void = len(own) - len(good)
         if not good:
             why = next((row["why"] for row in own if row.get("why")), "the unit has no figure")
-            lines.append((float("inf"), f"| {arm} | void: {why[:100]} | | | | | | |"))
+            lines.append((float("inf"), f"| {arm} | void: {why[:100]} |" + " |" * (len(titles) - 2)))
             continue
 
         def middle(key: str, good: list[dict[str, Any]] = good) -> float:
@@ -251,63 +253,31 @@ def print_table(name: str, rows: list[dict[str, Any]]) -> None:
         rounds = f"{len(good)}" + (f" + {void} void" if void else "")
         figures = [spread(ratios), f"{middle('cpu_us'):.1f}", f"{middle('calls_per_second'):.0f}{bound}", latency]
         figures += [f"{middle('rss_mb'):.0f}", connections, rounds]
-        lines.append((statistics.median(ratios), f"| {arm} | {' | '.join(figures)} |"))
+        if cell.bench == "stream":
+            figures.insert(2, f"{middle('cpu_us') / EVENTS:.2f}")
+        if cell.bench == "map":
+            rest = [row for row in good if "rss_peak_mb" in row]
+            kept = [(row["rss_peak_mb"] - row["rss_before_mb"]) * 1024 / row["calls"] for row in rest]
+            figures.insert(5, f"{statistics.median(kept):.2f}" if kept else "-")
+        said = {str(row["transport"]) for row in good if row.get("transport")}
+        other = said - {Arm(arm).transport}
+        shown = f"{arm} (attempts say {', '.join(sorted(other))})" if other else arm
+        lines.append((statistics.median(ratios), f"| {shown} | {' | '.join(figures)} |"))
     print(f"\n### {name}: {cell.meaning}\n")
-    print(f"| arm | CPU, {UNIT} = 1 | CPU us/{per} | {per}s/s | p50 / p99 ms | RSS MB | connections | rounds |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|")
     print("\n".join(line for _, line in sorted(lines)), flush=True)
-
-
-_IMPORT = """
-import sys, time
-before = set(sys.modules)
-started = time.perf_counter()
-{statement}
-took = time.perf_counter() - started
-import json, os
-pages = int(open("/proc/self/statm").read().split()[1])
-print(json.dumps([took * 1000, pages * os.sysconf("SC_PAGE_SIZE") / 2**20, sorted(set(sys.modules) - before)]))
-"""
-
-
-def bench_import(bench: Bench, processes: int) -> bool:
-    """What `import orchestra` takes, beside processes that import nothing; True: within its limits."""
-
-    def run(statement: str) -> tuple[float, float, list[str]]:
-        done = bench.client([bench.options.python, "-c", _IMPORT.format(statement=statement)])
-        if done.returncode:
-            raise SystemExit(f"bench: {statement} failed: {done.stderr.strip()[-300:]}")
-        took, memory, modules = json.loads(done.stdout)
-        return took, memory, modules
-
-    run("import orchestra")  # the first one writes bytecode and fills the file cache
-    wait_until_quiet()
-    ours, nothing = [], []
-    for _ in range(processes):
-        ours.append(run("import orchestra"))
-        nothing.append(run("pass"))
-    print(f"\n### import: {processes} fresh processes each\n")
-    print("| | ms | RSS MB | modules |\n|---|---|---|---|")
-    for name, rows in (("import orchestra", ours), ("nothing", nothing)):
-        took, memory, modules = zip(*rows, strict=True)
-        print(f"| {name} | {spread(list(took))} | {statistics.median(memory):.1f} | {len(modules[0])} |")
-    loaded = [name for name in HEAVY if name in ours[0][2]]
-    print(f"\nHeavy modules that must not be loaded ({', '.join(HEAVY)}): {', '.join(loaded) or 'none is'}.")
-    median = statistics.median(took for took, _, _ in ours)
-    if loaded:
-        say(f"import orchestra loads {', '.join(loaded)}")
-    if median > MOST_IMPORT_MILLISECONDS:
-        say(f"import orchestra takes {median:.0f} ms, more than {MOST_IMPORT_MILLISECONDS}")
-    return not loaded and median <= MOST_IMPORT_MILLISECONDS
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=["calls", "stream", "import"], help="without it: all")
+    parser.add_argument("name", nargs="?", choices=BENCHES, help="without it: all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.2, help="of one measurement")
     parser.add_argument("--cells", help=f"separated by commas; of {', '.join(CELLS)}")
-    parser.add_argument("--arms", help=f"separated by commas; of {', '.join(ARMS)}; +uvloop behind one sets its loop")
+    parser.add_argument(
+        "--arms",
+        help=f"separated by commas; of {', '.join(ARMS['calls'])}; +uvloop sets the loop, _curl the transport",
+    )
     parser.add_argument(
         "--arms-folder", type=Path, default=os.environ.get("ORCHESTRA_BENCH_ARMS") or None,
         help="more arms: files a_NAME.py; also from ORCHESTRA_BENCH_ARMS",
@@ -316,27 +286,38 @@ def main() -> int:
         "--python", default=os.environ.get("ORCHESTRA_BENCH_PYTHON") or sys.executable,
         help="the interpreter whose packages are measured; also from ORCHESTRA_BENCH_PYTHON",
     )  # fmt: skip
+    parser.add_argument("--checks", help="of memory, separated by commas; without it all")
+    parser.add_argument("--transport", default="own", help="of memory: own or curl")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where bench_mock is")
     parser.add_argument("--package", type=Path, default=ROOT / "python", help="the folder that holds orchestra")
     parser.add_argument("--out", help="a file that gets each measurement as a line of JSON")
     options = parser.parse_args()
+    options.build, options.package = options.build.resolve(), options.package.resolve()
     if options.arms_folder is not None:
         options.arms_folder = Path(options.arms_folder).resolve()
-    bench = Bench(options)
+    wanted = options.cells.split(",") if options.cells else [name for name, cell in CELLS.items() if cell.always]
+    if unknown := [cell for cell in wanted if cell not in CELLS]:
+        parser.error(f"no cell {unknown[0]}: there are {', '.join(CELLS)}")
     python = subprocess.run([options.python, "-V"], capture_output=True, text=True, check=True).stdout.strip()
     print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, Linux {platform.release()}, {python}")
     good = True
-    if options.name in (None, "calls", "stream"):
-        arms = bench.choose_arms()
-        for name in ("calls", "stream"):
-            wanted = options.cells.split(",") if options.cells else list(CELLS)
-            if unknown := [cell for cell in wanted if cell not in CELLS]:
-                parser.error(f"no cell {unknown[0]}: there are {', '.join(CELLS)}")
-            cells = [cell for cell in wanted if CELLS[cell].bench == name]
-            if cells and options.name in (None, name):
-                bench.run(name, arms, cells)
-    if options.name in (None, "import"):
-        good = bench_import(bench, processes=20)
+    with tempfile.TemporaryDirectory(prefix="orchestra-bench-") as folder:
+        bench = Bench(options, Path(folder))
+        comparison = None
+        for name in [options.name] if options.name else BENCHES:
+            if name in ARMS:
+                cells = [cell for cell in wanted if CELLS[cell].bench == name]
+                if cells:
+                    comparison = comparison or Comparison(bench)
+                    comparison.run(name, cells)
+                elif options.name:
+                    parser.error(f"{name} has no cell {options.cells}")
+            elif name == "memory":
+                good = bench_memory(bench) and good
+            elif name == "convert":
+                good = bench_convert(bench) and good
+            else:
+                good = bench_import(bench, processes=20) and good
     return 0 if good else 1
 
 

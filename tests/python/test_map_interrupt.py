@@ -40,5 +40,6 @@ def test_an_interrupt_after_a_row_was_begun_and_before_it_is_known_ends_the_map(
 
     monkeypatch.setattr(_Run, "_begin_row", interrupted)
     with FakeProviders(["openai-chat"]) as fake, fake.engine() as engine:
-        batch = engine.map([f"row {i}" for i in range(50)], model="openai-chat/fake-1", concurrency=20)
+        rows = [{"messages": f"row {i}"} for i in range(50)]
+        batch = engine.map(rows, model="openai-chat/fake-1", concurrency=20)
     assert len(batch) == 50 and not batch.complete and isinstance(batch[10], oc.Cancelled)

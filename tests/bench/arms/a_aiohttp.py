@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 
 import aiohttp
-from settings import BODY, HEADERS, URL, text_of_line
+from settings import BODY, HEADERS, URL, text_of_line, tls_context
 
 _sessions: list[aiohttp.ClientSession] = []
 
 
 def _session() -> aiohttp.ClientSession:
     if not _sessions:  # it has to be made inside the running loop
-        _sessions.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=HEADERS))
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls_context() or True)
+        _sessions.append(aiohttp.ClientSession(connector=connector, headers=HEADERS))
     return _sessions[0]
 
 

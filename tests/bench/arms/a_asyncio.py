@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from settings import BODY, HEADERS, HOST, PORT, text_of_line
+from settings import BODY, HEADERS, HOST, PORT, text_of_line, tls_context
 
 
 def _request(body: dict[str, Any]) -> bytes:
@@ -15,6 +15,7 @@ def _request(body: dict[str, Any]) -> bytes:
     return "\r\n".join(lines + [f"{name}: {value}" for name, value in HEADERS.items()]).encode() + b"\r\n\r\n" + text
 
 
+TLS = tls_context()
 PLAIN, STREAM = _request(BODY), _request(BODY | {"stream": True})
 idle: list[_Connection] = []
 
@@ -53,7 +54,7 @@ async def _ask(request: bytes, is_stream: bool) -> str:
     if idle:
         connection = idle.pop()
     else:
-        _, connection = await asyncio.get_running_loop().create_connection(_Connection, HOST, PORT)
+        _, connection = await asyncio.get_running_loop().create_connection(_Connection, HOST, PORT, ssl=TLS)
     text = await connection.begin(request, is_stream)
     idle.append(connection)
     return text

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import httpx
-from settings import BODY, HEADERS, URL, text_of_line
+from settings import BODY, HEADERS, URL, text_of_line, tls_context
 
 _limits = httpx.Limits(max_connections=2000, max_keepalive_connections=2000)
-_client = httpx.AsyncClient(limits=_limits, timeout=60, headers=HEADERS)
+_client = httpx.AsyncClient(limits=_limits, timeout=60, headers=HEADERS, verify=tls_context() or True)
 
 
 async def one() -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from a_orchestra import MESSAGES, NAME, OPTIONS, close, engine
+from a_orchestra import MESSAGES, NAME, OPTIONS, close, engine, transport
 
-__all__ = ["close", "one", "stream"]
+__all__ = ["close", "one", "stream", "transport"]
 
 
 async def one() -> str:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pycurl
-from settings import BODY, CONCURRENCY, HEADERS, URL, text_of_line
+from settings import BODY, CA_FILE, CONCURRENCY, HEADERS, URL, text_of_line
 
 _multi = pycurl.CurlMulti()
 _multi.setopt(pycurl.M_MAXCONNECTS, CONCURRENCY + 8)
@@ -60,6 +60,8 @@ def _new_handle() -> Any:
     handle.setopt(pycurl.URL, URL)
     handle.setopt(pycurl.HTTPHEADER, _headers)
     handle.setopt(pycurl.NOSIGNAL, 1)
+    if CA_FILE:
+        handle.setopt(pycurl.CAINFO, CA_FILE)
     return handle
 
 
