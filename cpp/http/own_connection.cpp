@@ -86,8 +86,10 @@ void OwnConnection::on_ready(int, Readiness ready) {
     case State::New:
     case State::Closed: return;
   }
-  // What it sends is of a request of which some was sent: no more can be repeated.
-  if ((ready & runtime::kWritable) != 0 && is_sending()) [[maybe_unused]] const bool sent = send_more();
+  if ((ready & runtime::kWritable) != 0) {
+    send_more();
+    if (is_decryption_held_up() && !is_paused_) decrypt();
+  }
   read();
 }
 
@@ -161,24 +163,23 @@ bool OwnConnection::is_dead() {
 
 // ---- to send
 
-bool OwnConnection::send(std::shared_ptr<const std::string> head, std::shared_ptr<const std::string> body,
-                         runtime::ExchangeSink& sink, bool is_paused) {
+bool OwnConnection::send(std::string_view head, std::string_view body, runtime::ExchangeSink& sink, bool is_paused) {
   state_ = State::Busy;
   sink_ = &sink;
-  head_ = std::move(head);
-  body_ = std::move(body);
-  const std::size_t body_size = body_ == nullptr ? 0 : body_->size();
-  char* const digits_end = std::to_chars(length_.data(), length_.data() + length_.size(), body_size).ptr;
+  head_ = head;
+  body_ = body;
+  char* const digits_end = std::to_chars(length_.data(), length_.data() + length_.size(), body_.size()).ptr;
   char* const length_end = std::copy_n("\r\n\r\n", 4, digits_end);
   length_size_ = static_cast<std::size_t>(length_end - length_.data());
   sent_ = 0;
-  to_send_ = head_->size() + length_size_ + body_size;
+  to_send_ = head_.size() + length_size_ + body_.size();
   is_paused_ = is_paused;
   is_stopped_ = is_unasked_ = is_send_broken_ = false;
   end_.reset();
   decoding_.reset();
   parser_.reset();
-  if (!send_more()) {
+  send_more();
+  if (is_send_broken_ && is_kept_ && sent_ == 0) {
     close();
     return false;
   }
@@ -189,12 +190,11 @@ bool OwnConnection::send(std::shared_ptr<const std::string> head, std::shared_pt
 // From sent_ on: the head with the beginning of the body, then the rest of the body in place. The same bytes as long as
 // sent_ is the same, which TLS demands.
 std::span<const char> OwnConnection::next_to_send() {
-  const std::string_view body = body_ == nullptr ? std::string_view() : std::string_view(*body_);
-  const std::size_t head_size = to_send_ - body.size();
-  if (sent_ >= head_size) return body.substr(sent_ - head_size);
+  const std::size_t head_size = head_.size() + length_size_;
+  if (sent_ >= head_size) return body_.substr(sent_ - head_size);
   std::size_t skip = sent_;
   std::size_t size = 0;
-  for (std::string_view part : {std::string_view(*head_), std::string_view(length_.data(), length_size_), body}) {
+  for (std::string_view part : {head_, std::string_view(length_.data(), length_size_), body_}) {
     const std::size_t skipped = std::min(skip, part.size());
     skip -= skipped;
     part = part.substr(skipped, kFirstPiece - size);
@@ -204,31 +204,23 @@ std::span<const char> OwnConnection::next_to_send() {
   return {buffer_.plain.data(), size};
 }
 
-// False: it is broken, and nothing of the request was sent.
-bool OwnConnection::send_more() {
+void OwnConnection::send_more() {
   while (is_sending() && !is_send_broken_) {
     const std::span<const char> bytes = next_to_send();
     if (tls_ != nullptr) {
       std::size_t size = 0;
       const TlsStream::Result result = tls_->write(bytes, size);
       sent_ += size;
-      if (result == TlsStream::Result::Blocked) return true;
+      if (result == TlsStream::Result::Blocked) return;
       is_send_broken_ = result != TlsStream::Result::Done;
     } else {
       const ssize_t size = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (size >= 0) {
-        sent_ += static_cast<std::size_t>(size);
-      } else if (errno == EAGAIN) {
-        return true;
-      } else {
-        is_send_broken_ = errno != EINTR;
-      }
+      if (size < 0 && errno == EAGAIN) return;
+      if (size >= 0) sent_ += static_cast<std::size_t>(size);
+      is_send_broken_ = size < 0 && errno != EINTR;
     }
   }
-  if (!is_send_broken_) return true;
-  if (is_kept_ && sent_ == 0) return false;
-  may_read_ = is_ending_ = true;  // an answer may have come before
-  return true;
+  if (is_send_broken_) may_read_ = is_ending_ = true;  // an answer may have come before
 }
 
 // ---- to receive
@@ -245,7 +237,7 @@ ssize_t OwnConnection::receive(std::span<char> into) {
 }
 
 void OwnConnection::read() {
-  for (int reads = 0; state_ == State::Busy && may_read_ && !is_paused_; ++reads) {
+  for (int reads = 0; state_ == State::Busy && may_read_ && !is_paused_ && !is_decryption_held_up(); ++reads) {
     if (reads == kReadsPerTurn) {
       loop_.watch_edges(fd_, *this);  // tells in the next turn again what is there
       return;
@@ -292,13 +284,18 @@ void OwnConnection::decrypt() {
     std::size_t size = 0;
     switch (tls_->read({buffer_.plain.data(), OwnReceiveBuffer::kSize}, size)) {
       case TlsStream::Result::Done: feed_and_hold({buffer_.plain.data(), size}); break;
-      case TlsStream::Result::Blocked: return;
+      case TlsStream::Result::Blocked: return hold_encrypted();
       case TlsStream::Result::Closed: return on_input_end(true, "");
       case TlsStream::Result::Failed: return on_input_end(false, tls_->fault());
     }
   }
-  if (state_ != State::Busy) return;
+  if (state_ == State::Busy) hold_encrypted();
+}
+
+// What a pause left, or TLS, which has something to say first and cannot while the socket takes nothing.
+void OwnConnection::hold_encrypted() {
   const std::span<const char> rest = tls_->rest();
+  if (rest.empty()) return;
   held_encrypted_ = std::vector<char>(rest.begin(), rest.end());  // the rest may be of what was held before
   tls_->give(held_encrypted_);
 }
@@ -384,7 +381,7 @@ void OwnConnection::on_input_end(bool is_clean, const std::string& fault) {
 
 void OwnConnection::answer_over(EndKind kind, std::string message) {
   if (is_paused_) {
-    end_.emplace(kind, std::move(message));
+    end_ = End{kind, std::move(message)};
   } else {
     finish({kind, std::move(message)});
   }
@@ -401,8 +398,7 @@ void OwnConnection::finish(End end) {
   } else {
     close();
   }
-  head_.reset();
-  body_.reset();
+  head_ = body_ = {};
   if (held_.capacity() != 0) held_ = {};
   if (held_encrypted_.capacity() != 0) held_encrypted_ = {};
   owner_.on_answered(*this, std::move(end));

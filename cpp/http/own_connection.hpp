@@ -1,8 +1,8 @@
-// OwnConnection: one socket from its connect to its close, and the exchange that runs on it. Owned by OwnExchange, which
-// is told what happens by the Owner interface; a closed one must stay until no call of it is on the stack.
+// OwnConnection: one socket from its connect to its close, and the exchange that runs on it. Owned by OwnExchange,
+// which is told what happens by the Owner interface; a closed one must stay until no call of it is on the stack.
 //
-// Edge-triggered: what has come is remembered (may_read_) until a read has found nothing more. All connections read into
-// the same ReceiveBuffer. The loop's thread alone.
+// Edge-triggered: what has come is remembered (may_read_) until a read has found nothing more. All connections read
+// into the same ReceiveBuffer. The loop's thread alone.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "http/content_decoder.hpp"
@@ -62,10 +63,10 @@ class OwnConnection final : private runtime::Watcher, private ResponseEvents {
   [[nodiscard]] int connect(const NetworkAddress& address, std::uint16_t port);
   // Begins the handshake; on_open() or on_refused() follows, perhaps from inside.
   void secure(const TlsContext& context, TlsSession& session, const std::string& host);
-  // REQUIRES: on_tcp() of one without TLS, on_open(), or idle. Sends, and gives the sink the answer, perhaps from inside.
-  // False: it was dead before any of the request was sent, and is closed.
-  [[nodiscard]] bool send(std::shared_ptr<const std::string> head, std::shared_ptr<const std::string> body,
-                          runtime::ExchangeSink& sink, bool is_paused);
+  // REQUIRES: on_tcp() of one without TLS, on_open(), or idle. Sends, and gives the sink the answer, perhaps from
+  // inside. False: it was dead before any of the request was sent, and is closed. Head and body must stay until it is
+  // over.
+  [[nodiscard]] bool send(std::string_view head, std::string_view body, runtime::ExchangeSink& sink, bool is_paused);
   // The sink is told nothing more until go_on(), which calls it.
   void pause();
   void go_on();
@@ -93,12 +94,14 @@ class OwnConnection final : private runtime::Watcher, private ResponseEvents {
 
   [[nodiscard]] bool is_sending() const { return sent_ < to_send_; }
   [[nodiscard]] std::span<const char> next_to_send();
-  [[nodiscard]] bool send_more();
+  void send_more();
   [[nodiscard]] ssize_t receive(std::span<char> into);
   void read();
   void read_plain();
   void read_encrypted();
   void decrypt();
+  void hold_encrypted();
+  [[nodiscard]] bool is_decryption_held_up() const { return tls_ != nullptr && !tls_->rest().empty(); }
   [[nodiscard]] std::size_t feed(std::span<char> bytes);
   void feed_and_hold(std::span<char> bytes);
   void on_input_end(bool is_clean, const std::string& fault);
@@ -114,27 +117,27 @@ class OwnConnection final : private runtime::Watcher, private ResponseEvents {
   const HeadLimits limits_;
   int fd_ = -1;
   State state_ = State::New;
-  bool may_read_ = false;      // an edge came that was not read to its end
-  bool is_ending_ = false;     // the other side has closed or broken the connection: reads go on until they say so
+  bool may_read_ = false;   // an edge came that was not read to its end
+  bool is_ending_ = false;  // the other side has closed or broken the connection: reads go on until they say so
   bool is_paused_ = false;
-  bool is_feeding_ = false;    // the parser is on the stack
-  bool is_stopped_ = false;    // by a pause: the parser is to be fed again, be it with nothing
-  bool is_kept_ = false;       // an answer came on it before
-  bool is_unasked_ = false;    // bytes came behind the answer
+  bool is_feeding_ = false;  // the parser is on the stack
+  bool is_stopped_ = false;  // by a pause: the parser is to be fed again, be it with nothing
+  bool is_kept_ = false;     // an answer came on it before
+  bool is_unasked_ = false;  // bytes came behind the answer
   bool is_send_broken_ = false;
   std::unique_ptr<TlsStream> tls_;
 
   runtime::ExchangeSink* sink_ = nullptr;
-  std::shared_ptr<const std::string> head_;
-  std::shared_ptr<const std::string> body_;
+  std::string_view head_;
+  std::string_view body_;
   std::array<char, 24> length_{};  // of the body, and the end of the head
   std::size_t length_size_ = 0;
   std::size_t sent_ = 0;
   std::size_t to_send_ = 0;
   ResponseParser parser_;
   std::shared_ptr<DecodingSink> decoding_;  // nullptr: the answer is not encoded
-  std::optional<runtime::End> end_;  // that a pause holds back
-  std::vector<char> held_;           // what a pause left from held_begin_ on, and room behind it
+  std::optional<runtime::End> end_;         // that a pause holds back
+  std::vector<char> held_;                  // what a pause left from held_begin_ on, and room behind it
   std::size_t held_begin_ = 0;
   std::vector<char> held_encrypted_;
 };

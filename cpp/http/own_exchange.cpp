@@ -18,6 +18,8 @@ namespace {
 // An idle connection is watched, and one that was used a moment ago is not looked at again: it would cost a system call
 // each time.
 constexpr auto kSurelyAlive = std::chrono::seconds(1);
+// Unless the turn has lasted so long that much may have come since.
+constexpr auto kLate = std::chrono::milliseconds(10);
 // Heads differ by model, seldom by request; beyond this the cache starts anew.
 constexpr std::size_t kMostHeads = 256;
 
@@ -26,7 +28,8 @@ std::vector<NetworkAddress> in_turns(const std::vector<NetworkAddress>& addresse
   std::vector<NetworkAddress> turns;
   turns.reserve(addresses.size());
   const auto next_of = [&](bool of_first_family, std::size_t from) {
-    while (from < addresses.size() && (addresses[from].family() == addresses.front().family()) != of_first_family) ++from;
+    while (from < addresses.size() && (addresses[from].family() == addresses.front().family()) != of_first_family)
+      ++from;
     return from;
   };
   std::size_t first = next_of(true, 0);
@@ -76,7 +79,7 @@ ExchangeId OwnExchange::start(runtime::ExchangeRequest request, runtime::Exchang
   call.origin = head.origin;
   ++call.origin->running;
   call.head = head.bytes.bytes;
-  if (call.head == nullptr) call.end.emplace(EndKind::NotConnected, std::string(head.bytes.fault));
+  if (call.head == nullptr) call.end = End{EndKind::NotConnected, std::string(head.bytes.fault)};
   proceed_later(call.id);
   return call.id;
 }
@@ -115,7 +118,10 @@ void OwnExchange::proceed_later(ExchangeId id) {
 
 void OwnExchange::proceed_all() {
   discarded_.clear();
-  for (const ExchangeId id : std::exchange(to_proceed_, {})) proceed(id);
+  is_late_ = std::chrono::steady_clock::now() - loop_.now() > kLate;
+  proceeding_.swap(to_proceed_);
+  for (const ExchangeId id : proceeding_) proceed(id);
+  proceeding_.clear();
 }
 
 void OwnExchange::proceed(ExchangeId id) {
@@ -141,7 +147,7 @@ void OwnExchange::begin(Call& call) {
 bool OwnExchange::prepare_tls(Call& call) {
   if (call.origin->tls == nullptr) {
     const runtime::Origin& settings = call.origin->settings();
-    std::weak_ptr<const TlsContext>& known = tls_[settings.insecure ? "-" : settings.ca_file];
+    std::weak_ptr<const TlsContext>& known = tls_[settings.insecure ? "insecure" : "ca:" + settings.ca_file];
     call.origin->tls = known.lock();
     if (call.origin->tls == nullptr) {
       call.origin->tls =
@@ -257,7 +263,8 @@ void OwnExchange::serve(Call& call, OwnConnection& connection) {
     call.sink->on_connected();
     if (find(id) == nullptr) return;
   }
-  if (connection.send(call.head, call.request.body, *call.sink, call.is_paused)) return;
+  const std::string_view body = call.request.body == nullptr ? std::string_view() : *call.request.body;
+  if (connection.send(*call.head, body, *call.sink, call.is_paused)) return;
   // It died unnoticed, and nothing was sent: another one.
   call.connection = nullptr;
   discard(connection);
@@ -275,14 +282,14 @@ void OwnExchange::on_answered(OwnConnection& connection, End how) {
   } else {
     OwnOrigin& origin = connection.origin();
     origin.idle.push_back(&connection);
-    if (const auto due = loop_.now() + origin.idle_limit(); due < age_timer_.due()) age_timer_.set(due);
+    if (const auto due = loop_.now() + idle_limit(origin); due < age_timer_.due()) age_timer_.set(due);
   }
   end(call, std::move(how));
 }
 
 void OwnExchange::fail(Call& call, EndKind kind, std::string message) {
   if (call.is_paused) {
-    call.end.emplace(kind, std::move(message));
+    call.end = End{kind, std::move(message)};
   } else {
     end(call, {kind, std::move(message)});
   }
@@ -317,12 +324,17 @@ void OwnExchange::discard(OwnConnection& connection) {
   if (proceed_timer_.due() == runtime::kNever) proceed_timer_.set(loop_.now());
 }
 
+runtime::Duration OwnExchange::idle_limit(const OwnOrigin& origin) const {
+  return origin.address()->tls ? options_.idle_limit_tls : options_.idle_limit;
+}
+
 OwnConnection* OwnExchange::take_idle(OwnOrigin& origin) {
   while (!origin.idle.empty()) {
     OwnConnection& connection = *origin.idle.back();
     origin.idle.pop_back();
     const runtime::Duration idled = loop_.now() - connection.idle_since;
-    if (idled < kSurelyAlive || (idled < origin.idle_limit() && !connection.is_dead())) return &connection;
+    const bool is_young = idled < idle_limit(origin);
+    if (is_young && ((idled < kSurelyAlive && !is_late_) || !connection.is_dead())) return &connection;
     connection.close();
     discard(connection);
   }
@@ -339,14 +351,14 @@ void OwnExchange::close_aged() {
   for (const auto& entry : origins_) {
     OwnOrigin& origin = *entry.second;
     const auto young = std::find_if(origin.idle.begin(), origin.idle.end(), [&](const OwnConnection* connection) {
-      return loop_.now() - connection->idle_since < origin.idle_limit();
+      return loop_.now() - connection->idle_since < idle_limit(origin);
     });
     std::for_each(origin.idle.begin(), young, [&](OwnConnection* connection) {
       connection->close();
       discard(*connection);
     });
     origin.idle.erase(origin.idle.begin(), young);
-    if (!origin.idle.empty()) next = std::min(next, origin.idle.front()->idle_since + origin.idle_limit());
+    if (!origin.idle.empty()) next = std::min(next, origin.idle.front()->idle_since + idle_limit(origin));
   }
   age_timer_.set(next);
   forget_origins();
@@ -360,7 +372,8 @@ const OwnExchange::KnownHead& OwnExchange::known_head(const std::shared_ptr<cons
   auto found = heads_.find(head.get());
   if (found == heads_.end() || found->second.head.expired()) {
     OwnOrigin& origin = origin_of(head->origin);
-    HeadBytes bytes = origin.address() ? write_head(*origin.address(), *head) : HeadBytes{nullptr, "the URL is malformed"};
+    HeadBytes bytes =
+        origin.address() ? write_head(*origin.address(), *head) : HeadBytes{nullptr, "the URL is malformed"};
     if (heads_.size() >= kMostHeads) heads_.clear();
     found = heads_.insert_or_assign(head.get(), KnownHead{head, &origin, std::move(bytes)}).first;
   }

@@ -33,6 +33,11 @@ struct OwnOptions {
   std::string fallback_ca_file;
   // RFC 8305, section 5: the next address is tried when one has not answered so long.
   runtime::Duration attempt_delay = std::chrono::milliseconds(250);
+  // A connection that has idled longer is not used again. The race that it avoids: the server closes while our request
+  // is on its way, and nobody can tell whether it was read. Local servers close after 5 s (uvicorn, Node.js and
+  // llama.cpp by default), the front ends of vendors after 60 s and more (AWS load balancers 60, nginx 75).
+  runtime::Duration idle_limit = std::chrono::seconds(4);
+  runtime::Duration idle_limit_tls = std::chrono::seconds(50);
 };
 
 class OwnExchange final : public runtime::Exchange, private OwnConnection::Owner {
@@ -106,6 +111,7 @@ class OwnExchange final : public runtime::Exchange, private OwnConnection::Owner
   [[nodiscard]] OwnConnection& make_connection(Call& call);
   void discard(OwnConnection& connection);
   [[nodiscard]] OwnConnection* take_idle(OwnOrigin& origin);
+  [[nodiscard]] runtime::Duration idle_limit(const OwnOrigin& origin) const;
   void close_aged();
 
   [[nodiscard]] const KnownHead& known_head(const std::shared_ptr<const runtime::RequestHead>& head);
@@ -131,6 +137,8 @@ class OwnExchange final : public runtime::Exchange, private OwnConnection::Owner
   std::vector<std::unique_ptr<OwnConnection>> connections_;
   std::vector<std::unique_ptr<OwnConnection>> discarded_;  // closed, perhaps still on the stack
   std::vector<runtime::ExchangeId> to_proceed_;
+  std::vector<runtime::ExchangeId> proceeding_;
+  bool is_late_ = false;  // this turn began long ago
   runtime::Timer proceed_timer_;
   runtime::Timer age_timer_;
 };

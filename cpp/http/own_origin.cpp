@@ -7,12 +7,6 @@ namespace orchestra::http {
 
 namespace {
 
-// The race that these avoid: the server closes while our request is on its way, and nobody can tell whether it was read.
-// Local servers close after 5 s (uvicorn, Node.js and llama.cpp by default), the front ends of vendors after 60 s and
-// more (AWS load balancers 60, nginx 75).
-constexpr auto kIdlePlain = std::chrono::seconds(4);
-constexpr auto kIdleTls = std::chrono::seconds(50);
-
 constexpr std::string_view kMalformedUrl = "the URL is malformed";
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
@@ -32,9 +26,8 @@ bool is_token(std::string_view text) {
 }
 
 bool is_value(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-  });
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; });
 }
 
 bool has_line_break(std::string_view text) {
@@ -42,7 +35,8 @@ bool has_line_break(std::string_view text) {
 }
 
 bool is_visible(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
 }
 
 // A name, or an IPv4 address.
@@ -54,8 +48,8 @@ bool is_host(std::string_view text) {
 
 bool is_ipv6(std::string_view text) {
   return text.size() >= 2 && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f') || c == ':' || c == '.';
-  });
+           return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f') || c == ':' || c == '.';
+         });
 }
 
 std::optional<std::uint16_t> read_port(std::string_view text) {
@@ -110,7 +104,8 @@ HeadBytes write_head(const OriginAddress& address, const runtime::RequestHead& h
     if (!is_value(value)) return {nullptr, "a header holds a control character"};
     // They say where a request ends, which is decided here.
     if (same_name(name, "content-length") || same_name(name, "transfer-encoding") || same_name(name, "expect")) {
-      return {nullptr, "a header is given (Content-Length, Transfer-Encoding or Expect) that is not the caller's to set"};
+      return {nullptr,
+              "a header is given (Content-Length, Transfer-Encoding or Expect) that is not the caller's to set"};
     }
     has_host = has_host || same_name(name, "host");
     has_accept = has_accept || same_name(name, "accept");
@@ -130,9 +125,5 @@ HeadBytes write_head(const OriginAddress& address, const runtime::RequestHead& h
 
 OwnOrigin::OwnOrigin(std::shared_ptr<const runtime::Origin> origin)
     : origin_(std::move(origin)), address_(OriginAddress::read(origin_->url)) {}
-
-runtime::Duration OwnOrigin::idle_limit() const {
-  return address_ && address_->tls ? runtime::Duration(kIdleTls) : runtime::Duration(kIdlePlain);
-}
 
 }  // namespace orchestra::http

@@ -12,7 +12,6 @@
 
 #include "http/tls_context.hpp"
 #include "runtime/exchange.hpp"
-#include "runtime/loop.hpp"
 
 namespace orchestra::http {
 
@@ -45,8 +44,6 @@ class OwnOrigin {
   [[nodiscard]] const runtime::Origin& settings() const { return *origin_; }
   // Nothing: the URL is malformed.
   [[nodiscard]] const std::optional<OriginAddress>& address() const { return address_; }
-  // A connection that has idled longer is not used again.
-  [[nodiscard]] runtime::Duration idle_limit() const;
   // Nobody else knows the origin any more and nothing runs. The heads of requests know it, too.
   [[nodiscard]] bool is_forgotten() const { return running == 0 && origin_.use_count() == 1; }
 

@@ -167,11 +167,18 @@ Resolver::Ticket Resolver::ask(const std::string& host, Callback callback) {
   if (runs) return ticket;
   const std::lock_guard lock(shared_->mutex);
   shared_->queue.push_back(lookup);
-  if (shared_->queue.size() > shared_->idle && shared_->threads < kMostThreads) {
-    ++shared_->threads;
-    runtime::start_thread("orchestra-dns", [shared = shared_] { work(shared); }).detach();
-  } else {
+  if (shared_->queue.size() <= shared_->idle || shared_->threads == kMostThreads) {
     shared_->changed.notify_one();
+    return ticket;
+  }
+  try {
+    runtime::start_thread("orchestra-dns", [shared = shared_] { work(shared); }).detach();
+    ++shared_->threads;
+  } catch (const std::system_error& fault) {
+    if (shared_->threads > 0) return ticket;  // it waits for one of these
+    shared_->queue.pop_back();
+    lookup->resolution.fault = std::string("no thread can be started: ") + fault.code().message();
+    loop_.post(*lookup);
   }
   return ticket;
 }
@@ -192,8 +199,8 @@ void Resolver::work(const std::shared_ptr<Shared>& shared) {
   while (shared->loop != nullptr) {
     if (shared->queue.empty()) {
       ++shared->idle;
-      const bool more = shared->changed.wait_for(
-          lock, kThreadPatience, [&] { return !shared->queue.empty() || shared->loop == nullptr; });
+      const bool more = shared->changed.wait_for(lock, kThreadPatience,
+                                                 [&] { return !shared->queue.empty() || shared->loop == nullptr; });
       --shared->idle;
       if (!more) break;
       continue;

@@ -91,7 +91,7 @@ class Resolver {
   std::shared_ptr<Shared> shared_;  // with the threads, which may outlive this
   std::unordered_map<std::string, Kept> kept_;
   std::unordered_map<std::string, Lookup*> lookups_;  // that run or wait for a thread
-  Lookup* finishing_ = nullptr;  // its callbacks are being called
+  Lookup* finishing_ = nullptr;                       // its callbacks are being called
   Ticket last_ticket_ = 0;
 };
 

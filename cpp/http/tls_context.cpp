@@ -137,9 +137,7 @@ void TlsContext::trust(const std::string& ca_file, const std::string& fallback_c
   ERR_clear_error();
 }
 
-void TlsSession::keep(SSL_SESSION* session) {
-  SSL_SESSION_free(std::exchange(session_, session));
-}
+void TlsSession::keep(SSL_SESSION* session) { SSL_SESSION_free(std::exchange(session_, session)); }
 
 TlsStream::TlsStream(const TlsContext& context, TlsSession& session, const std::string& host, int fd)
     : context_(context), session_(session), host_(host), fd_(fd), ssl_(SSL_new(context.get())) {

@@ -1,5 +1,5 @@
-// TLS by OpenSSL, without its sockets: TlsContext is what all connections with one setting of trust share, TlsStream one
-// connection's encryption between bytes that it is given and a socket that it writes to.
+// TLS by OpenSSL, without its sockets: TlsContext is what all connections with one setting of trust share, TlsStream
+// one connection's encryption between bytes that it is given and a socket that it writes to.
 //
 // TLS 1.2 or later, HTTP/1.1 alone is offered (ALPN), certificates and the host's name are verified unless `insecure`,
 // no compression, no early data. Sessions are resumed. Belongs to the loop's thread; writes never raise SIGPIPE.

@@ -131,7 +131,9 @@ class Deltas:
 
     @property
     def _left(self) -> int: ...
-    def _fill(self, handle: Handle) -> None:
+    def _attach(self, calls: Calls, handle: Handle) -> None:
+        """Whose deltas they are."""
+    def _fill(self) -> None:
         """Takes what has come."""
     def _take(self) -> Delta | None: ...
     def _drop(self) -> None: ...

@@ -26,6 +26,7 @@ class _Source(core.Deltas):
         self._forks = forks.count
         self._calls = calls
         self._handle = handle
+        self._attach(calls, handle)
         self._parser = parser
         self._outcome: Reply | None = None  # as it ended, well or not
         self._reply: Reply | None = None
@@ -36,7 +37,7 @@ class _Source(core.Deltas):
         """Takes what has come; True when there is a delta or the end."""
         self._check_process()
         if self._outcome is None:
-            self._fill(self._handle)
+            self._fill()
             outcome = self._handle.outcome()
             if outcome is not None:
                 self._outcome = outcome

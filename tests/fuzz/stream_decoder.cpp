@@ -64,12 +64,12 @@ Outcome read(const Format& format, const DecodeOptions& options, std::string_vie
   out.content = decoder->has_content();
 
   json::Document document;
-  require(!document.parse(out.plain_body));
+  require(!document.parse(out.plain_body, options.limits.json_depth + protocol::kPlainBodyDepth));
   const auto choices = format.choices(document.root(), options);
   require(!choices.empty());
   for (const chat::Choice& choice : choices) {
     json::Document message;
-    require(!message.parse(choice.message));
+    require(!message.parse(choice.message, 2 * json::kMaxDepth));
   }
   if (status) {
     const auto summary = format.summarize(document.root(), options);
@@ -85,7 +85,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Format& format = *protocol::find_format(data[0] & 1 ? "openai-chat" : "anthropic-messages");
   DecodeOptions options;
   options.forced_tool = (data[0] & 2) != 0;
-  options.limits = {.body = 1 << 16, .line = 1 << 12, .event = 1 << 13, .tool_calls = 8};
+  options.limits = {.body = 1 << 16, .line = 1 << 12, .event = 1 << 13, .text = 1 << 16, .tool_calls = 8};
+  if ((data[0] & 4) != 0) options.limits.json_depth = 6;
   const std::string_view body(reinterpret_cast<const char*>(data) + 2, size - 2);
   require(read(format, options, body, 0) == read(format, options, body, 2u * data[1] + 1));
   return 0;

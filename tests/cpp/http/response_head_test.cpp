@@ -47,13 +47,13 @@ TEST(ResponseHead, takes_as_many_lines_and_bytes_as_the_limits_say_and_no_more) 
   EXPECT_EQ(lines.add(status), Progress::More);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(lines.add("a: b\r\n"), Progress::More);
   EXPECT_EQ(lines.add("a: b\r\n"), Progress::Malformed);
-  EXPECT_EQ(lines.fault(), "the head of the answer is over the limit of lines");
+  EXPECT_EQ(lines.fault(), "the head of the answer is over the limit `head_lines` of 3");
 
   ResponseHead bytes({.bytes = status.size() + 6, .lines = 3});
   EXPECT_EQ(bytes.add(status), Progress::More);
   EXPECT_EQ(bytes.add("a: b\r\n"), Progress::More);
   EXPECT_EQ(bytes.add("\r\n"), Progress::Malformed);
-  EXPECT_EQ(bytes.fault(), "the head of the answer is over the limit of bytes");
+  EXPECT_EQ(bytes.fault(), "the head of the answer is over the limit `head_bytes` of 23");
 }
 
 TEST(ResponseHead, bounds_endless_interim_heads) {

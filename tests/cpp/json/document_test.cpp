@@ -125,6 +125,16 @@ TEST(Document, nests_to_the_limit_and_not_beyond) {
   EXPECT_NE(problem_of(nested(kMaxDepth + 1, "[", "]")).find("deeper than 128"), std::string::npos);
   EXPECT_NE(problem_of(nested(kMaxDepth + 1, R"({"a":)", "}")).find("deeper"), std::string::npos);
   EXPECT_NE(problem_of(std::string(1'000'000, '[')).find("deeper"), std::string::npos);
+  Document document;
+  EXPECT_FALSE(document.parse("[[[1]]]", 3));
+  EXPECT_EQ(document.root()[0][0][0].integer(), 1);
+  const auto problem = document.parse("[[[[1]]]]", 3);
+  ASSERT_TRUE(problem);
+  EXPECT_EQ(problem->message, "the JSON is nested deeper than 3 containers, the limit `json_depth`");
+  EXPECT_EQ(problem->offset, 3u);
+  EXPECT_TRUE(document.parse_copy("{}", 0));
+  EXPECT_FALSE(document.parse_copy("1", 0));
+  EXPECT_FALSE(document.parse(nested(100'000, "[", "]"), 100'000));
   // Many containers beside each other are not deep.
   std::string wide = "[";
   for (int i = 0; i < 1000; ++i) wide += "[[{}]],";

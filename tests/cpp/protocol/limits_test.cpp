@@ -100,7 +100,7 @@ TEST(Limits, of_an_event_count_its_data_over_all_lines) {
   for (const Format* format : {&openai(), &anthropic()}) {
     const bool is_openai = format == &openai();
     // Data in three lines, joined by line feeds, which JSON takes for white space.
-    const std::string inner = is_openai ? text_chunk("hi") : text_event("hi");
+    const std::string inner = is_openai ? text_chunk(std::string(100, 'x')) : text_event(std::string(100, 'x'));
     const std::string tail = events({is_openai ? kFinish : kStop});
     const std::string body = "data: {\ndata:    \ndata: " + inner.substr(1) + "\n\n" + tail;
     const std::size_t size = 1 + 1 + 3 + 1 + inner.size() - 1;

@@ -1,3 +1,5 @@
+#include "runtime/exchange_contract.hpp"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -6,9 +8,9 @@
 #include <optional>
 
 #include "http/curl_exchange.hpp"
+#include "http/own_exchange.hpp"
 #include "http/raw_server.hpp"
 #include "http/test_loop.hpp"
-#include "runtime/exchange_contract.hpp"
 
 namespace orchestra::http {
 namespace {
@@ -22,9 +24,11 @@ std::string chunk(std::string_view bytes) {
   return size + std::string(bytes) + "\r\n";
 }
 
-class CurlDriver {
+// A server on a socket, and one of the exchanges on an event loop.
+template <class SocketExchange>
+class SocketDriver {
  public:
-  CurlDriver() : server_([this](RawServer::Connection& connection) { follow_scripts(connection); }) {
+  SocketDriver() : server_([this](RawServer::Connection& connection) { follow_scripts(connection); }) {
     exchange_.emplace(loop_.loop());
     origin_ = std::make_shared<const runtime::Origin>(runtime::Origin{.url = server_.url(), .proxy = "-"});
   }
@@ -45,8 +49,8 @@ class CurlDriver {
       const RawServer gone([](RawServer::Connection&) {});
       url = gone.url();
     }
-    return runtime::request_of({.origin = std::make_shared<const runtime::Origin>(runtime::Origin{.url = url, .proxy = "-"}),
-                                .target = "/"});
+    return runtime::request_of(
+        {.origin = std::make_shared<const runtime::Origin>(runtime::Origin{.url = url, .proxy = "-"}), .target = "/"});
   }
   bool run_until(const std::function<bool()>& condition) { return loop_.run_until(condition); }
   void run_for(runtime::Duration duration) { loop_.run_for(duration); }
@@ -89,12 +93,13 @@ class CurlDriver {
   RawServer server_;
   TestLoop loop_;
   std::shared_ptr<const runtime::Origin> origin_;
-  std::optional<CurlExchange> exchange_;
+  std::optional<SocketExchange> exchange_;
 };
 
 }  // namespace
 }  // namespace orchestra::http
 
 namespace orchestra::runtime {
-INSTANTIATE_TYPED_TEST_SUITE_P(Curl, ExchangeContract, http::CurlDriver);
+INSTANTIATE_TYPED_TEST_SUITE_P(Curl, ExchangeContract, http::SocketDriver<http::CurlExchange>);
+INSTANTIATE_TYPED_TEST_SUITE_P(Own, ExchangeContract, http::SocketDriver<http::OwnExchange>);
 }  // namespace orchestra::runtime
