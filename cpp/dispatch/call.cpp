@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dispatch/call_errors.hpp"
+#include "protocol/errors.hpp"
 
 namespace orchestra::dispatch {
 
@@ -30,7 +31,11 @@ Result<protocol::EncodedRequest> encode_for(const CallSpec& spec, const Target& 
     options.json_schema = target.card->has(catalog::Capability::JsonSchema);
     options.tools = target.card->has(catalog::Capability::Tools);
   }
-  return target.link->format->encode(*spec.request, options);
+  auto encoded = target.link->format->encode(*spec.request, options);
+  if (encoded && encoded->body.size() > spec.most_bytes) {
+    return protocol::over_limit("the request is larger", "request", spec.most_bytes, "bytes");
+  }
+  return encoded;
 }
 
 Environment::Environment(runtime::Loop& loop_, runtime::Exchange& exchange, SecretSource& secrets_, std::uint64_t seed,
@@ -303,7 +308,8 @@ void Call::finish(std::optional<Error> error) {
   if (error) {
     if (decoder_) {
       auto document = std::make_unique<json::Document>();
-      if (!document->parse(decoder_->plain_body())) outcome_->body = std::move(document);
+      const std::size_t depth = environment_->limits.json_depth + protocol::kPlainBodyDepth;
+      if (!document->parse(decoder_->plain_body(), depth)) outcome_->body = std::move(document);
     }
     outcome_->error = std::move(error);
   }

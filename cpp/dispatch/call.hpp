@@ -53,12 +53,14 @@ struct CallSpec {
   Retry retry;
   bool stream = false;
   bool drop_unsupported = false;
-  runtime::TimePoint submitted;  // deadlines and latencies count from here
+  std::size_t most_bytes = protocol::Limits().request;  // of the body
+  runtime::TimePoint submitted;                         // deadlines and latencies count from here
   double submitted_unix = 0;
   std::optional<protocol::EncodedRequest> first;  // the first target's request, encoded where the call was made
 };
 
-// The call's request as this target's format writes it. Fails with Unsupported or InvalidRequest. Any thread.
+// The call's request as this target's format writes it. Fails with Unsupported, InvalidRequest, or Protocol
+// when it is over the limit. Any thread.
 Result<protocol::EncodedRequest> encode_for(const CallSpec& spec, const Target& target);
 
 // Where a call asks for the value of a dynamic secret. `answer` comes from inside ask() or later from the loop's

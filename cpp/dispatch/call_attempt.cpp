@@ -6,6 +6,7 @@
 
 #include "dispatch/call.hpp"
 #include "dispatch/call_errors.hpp"
+#include "protocol/errors.hpp"
 
 namespace orchestra::dispatch {
 
@@ -161,9 +162,8 @@ void Call::on_bytes(std::span<char> bytes) {
   last_byte_ = environment_->loop.now();
   if (!decoder_) {
     if (body_.size() + bytes.size() > environment_->limits.body) {
-      fault_ = std::make_unique<Error>(chat::make_error(
-          ErrorKind::Protocol,
-          "the answer is larger than the limit `body` of " + std::to_string(environment_->limits.body) + " bytes"));
+      fault_ = std::make_unique<Error>(
+          protocol::over_limit("the answer is larger", "body", environment_->limits.body, "bytes"));
       wake_->notify();
       return;
     }
@@ -240,7 +240,8 @@ std::optional<Error> Call::judge_answer() {
       case EndKind::TlsFailed:
         return chat::make_error(ErrorKind::Tls,
                                 "no secure connection to " + target().link->origin->url + ": " + end_->message);
-      case EndKind::Malformed: return chat::make_error(ErrorKind::Protocol, "the answer is no HTTP: " + end_->message);
+      case EndKind::Malformed:
+        return chat::make_error(ErrorKind::Protocol, "the answer cannot be read: " + end_->message);
       default: {
         const std::string when = status_ == 0 ? "before any answer" : "in the middle of the answer";
         Error error = chat::make_error(ErrorKind::Interrupted, "the connection ended " + when + ": " + end_->message);
@@ -287,7 +288,9 @@ std::optional<Error> Call::read_stream_end() {
   Status status = decoder_->end(pending_);
   take_deltas(before);
   if (!status) return std::move(status).error();
-  return read_body(*outcome_, format(), decode_options(), decoder_->plain_body());
+  protocol::DecodeOptions options = decode_options();
+  options.limits.json_depth += protocol::kPlainBodyDepth;
+  return read_body(*outcome_, format(), options, decoder_->plain_body());
 }
 
 // Records the attempt with what it cost, or may have cost.

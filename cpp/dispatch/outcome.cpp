@@ -8,7 +8,7 @@ std::optional<chat::Error> read_body(Outcome& outcome, const protocol::Format& f
                                      const protocol::DecodeOptions& options, std::string body) {
   auto document = std::make_unique<json::Document>();
   std::optional<chat::Error> error;
-  if (const auto problem = document->parse(std::move(body))) {
+  if (const auto problem = document->parse(std::move(body), options.limits.json_depth)) {
     error = chat::make_error(chat::ErrorKind::Protocol, "the answer cannot be read: " + problem->message + " (byte " +
                                                             std::to_string(problem->offset) + ")");
   } else if (auto summary = format.summarize(document->root(), options)) {

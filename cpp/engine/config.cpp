@@ -348,7 +348,7 @@ std::shared_ptr<const Provider> Config::find_provider(std::string_view name) con
 Result<std::shared_ptr<const Config>> parse_config(std::string json) {
   json::Document document;
   if (auto error = parse_text(document, std::move(json))) return std::move(*error);
-  Fields fields(document.root(), "", {"providers", "models", "catalog", "seed"});
+  Fields fields(document.root(), "", {"providers", "models", "catalog", "seed", "input_limits"});
   if (fields.error()) return *fields.error();
   auto config = std::make_shared<Config>();
   if (auto error = read_providers(fields.get("providers"), *config)) return std::move(*error);
@@ -358,6 +358,9 @@ Result<std::shared_ptr<const Config>> parse_config(std::string json) {
     if (!number || *number < 0) return config_error("seed", "must be a whole number, 0 or more");
     config->seed = static_cast<std::uint64_t>(*number);
   }
+  auto limits = read_input_limits(fields.get("input_limits"), "input_limits");
+  if (!limits) return std::move(limits).error();
+  config->input_limits = *limits;
   return std::shared_ptr<const Config>(std::move(config));
 }
 

@@ -4,7 +4,7 @@
 //   {"providers": [{"name", "protocol", "base_url", "api_key": {"secret": 0}, "headers": {"X-A": "v" or {"secret": 1}},
 //                   "privacy", "region", "proxy", "ca_file", "insecure", "transport", "options": {...}}],
 //    "models": [{"name", "aliases", "capabilities", ..., "input_price", ...}],  "catalog": [the shipped models],
-//    "seed": 7}
+//    "seed": 7, "input_limits": {"body": 1000, ...}}
 // Secrets travel beside it, by number; no key stands in it.
 #pragma once
 
@@ -19,6 +19,7 @@
 #include "catalog/catalog.hpp"
 #include "chat/result.hpp"
 #include "dispatch/target.hpp"
+#include "engine/input_limits.hpp"
 
 namespace orchestra::engine {
 
@@ -47,6 +48,7 @@ struct Config {
   std::vector<std::shared_ptr<const Provider>> providers;  // in the order given
   std::shared_ptr<const catalog::Catalog> catalog;         // own models on top of those shipped
   std::optional<std::uint64_t> seed;
+  InputLimits input_limits;
   std::size_t secret_count = 0;  // one more than the greatest number of a secret
 
   // nullptr: none of that name.

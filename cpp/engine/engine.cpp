@@ -86,14 +86,17 @@ void Engine::State::leave() {
 }
 
 void Engine::State::run() {
-  http::CurlExchange curl(*loop);
-  http::OwnExchange own(*loop);
   std::uint64_t seed = 0;
+  InputLimits limits;
   {
     const std::lock_guard lock(mutex);
     seed = settings->config->seed ? *settings->config->seed : std::random_device{}();
+    limits = settings->config->input_limits;
   }
+  http::CurlExchange curl(*loop, limits.head);
+  http::OwnExchange own(*loop, limits.head);
   dispatch::Environment here(*loop, curl, *this, seed, &own);
+  here.limits = limits.reply;
   here.on_outcome = [this](const Outcome& outcome) {
     stats.add(outcome);
     leave();

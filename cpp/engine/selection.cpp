@@ -111,6 +111,7 @@ Result<dispatch::CallSpec> select(const Settings& settings, std::shared_ptr<cons
   spec.retry.after_sent = retry["after_sent"].boolean().value_or(true);
   spec.drop_unsupported = root["drop_unsupported"].boolean().value_or(false);
   spec.stream = stream;
+  spec.most_bytes = settings.config->input_limits.reply.request;
   spec.request = std::move(request);
 
   spec.secrets = settings.secrets;

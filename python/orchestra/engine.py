@@ -12,10 +12,11 @@ from ._compiled import core
 from .call import check_keywords, finish, lower
 from .config import Model, Provider, default_providers
 from .errors import ConfigError, InvalidRequest
+from .plain import is_mapping
 from .stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Unpack
 
@@ -66,6 +67,9 @@ class Engine:
         providers: The providers to use; None: every known one whose key is in the environment.
         models: Models on top of the shipped catalog (prices, windows, capabilities); one of the same name replaces it.
         seed: Fixes the random part of waits; None: drawn.
+        input_limits: What is read of providers and sent at most, by name: `head_bytes head_lines body
+            decompression_ratio line event text json_depth tool_calls request`; sizes in bytes. What is left out keeps
+            its default.
 
     Raises:
         ConfigError: Something is wrong; the message begins with its path, such as `providers[0].privacy`.
@@ -79,6 +83,7 @@ class Engine:
         routes: Iterable[Any] | None = None,
         traces: Any = None,
         seed: int | None = None,
+        input_limits: Mapping[str, int] | None = None,
     ) -> None:
         self._closed = False
         self._lock = threading.Lock()
@@ -91,6 +96,9 @@ class Engine:
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
             raise ConfigError(f"seed: must be a whole number, 0 or more, not {seed!r}")
         self._seed = seed
+        if input_limits is not None and not is_mapping(input_limits):
+            raise ConfigError(f"input_limits: must be a mapping of names and whole numbers, not {input_limits!r:.50}")
+        self._input_limits = dict(input_limits or {})
         _refuse_later("routes", routes)
         if traces is not None:
             raise ConfigError("traces: are not built yet; leave it out")
@@ -125,6 +133,7 @@ class Engine:
             "models": [model._lower(self._secrets) for model in models],
             "catalog": _shipped_models(),
             "seed": self._seed,
+            "input_limits": self._input_limits,
         }
 
     def _static_secrets(self) -> list[str | None]:
@@ -140,6 +149,7 @@ class Engine:
         return {
             "providers": [provider.config() for provider in self._providers],
             "models": [model.config() for model in self._models],
+            **({"input_limits": self._input_limits} if self._input_limits else {}),
         }
 
     def update(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # Tables that the format has and this version does not read yet.
 _LATER = {"route": "routes", "budget": "budgets"}
 _TABLES = ("engine", "provider", "model", *_LATER)
-_ENGINE_KEYS = ("seed",)
+_ENGINE_KEYS = ("seed", "input_limits")
 _LISTS = {"providers": "provider", "models": "model"}  # as the engine calls them
 
 
