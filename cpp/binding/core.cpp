@@ -11,6 +11,8 @@
 #include "binding/json_python.hpp"
 #include "binding/outcome.hpp"
 #include "binding/unlocked.hpp"
+#include "http/ca_store.hpp"
+#include "http/proxy.hpp"
 
 namespace orchestra::binding {
 
@@ -152,6 +154,17 @@ py::dict Core::stats() const {
   return stats;
 }
 
+py::list Core::connections() const {
+  py::list list;
+  for (const auto& provider : engine_->settings()->config->providers) {
+    const runtime::Origin& origin = *provider->link->origin;
+    const auto proxy = http::proxy_for(origin.url, origin.proxy);
+    list.append(py::make_tuple(to_str(provider->name), origin.own ? "own" : "curl", to_str(origin.url),
+                               proxy ? to_str(proxy->shown() + " (" + proxy->source + ")") : py::object(py::none())));
+  }
+  return list;
+}
+
 py::object Core::wait_for_question() {
   engine::SecretQuestion question;
   bool asked = false;
@@ -186,6 +199,7 @@ void bind_core(py::module_& module) {
       .def("close", &Core::close, py::arg("seconds"))
       .def_property_readonly("closed", &Core::is_closed)
       .def("stats", &Core::stats)
+      .def("connections", &Core::connections)
       .def("wait_for_question", &Core::wait_for_question)
       .def("answer_secret", &Core::answer_secret, py::arg("number"), py::arg("value"), py::arg("problem") = "")
       .def("abandon", &Core::abandon);
@@ -198,6 +212,14 @@ void bind_core(py::module_& module) {
         return versions;
       },
       "Versions of the libraries below the core.");
+  module.def(
+      "ca_store",
+      [](const std::string& ca_file, const std::string& fallback) {
+        const http::CaStore store = http::find_ca_store(ca_file, fallback);
+        return py::make_tuple(str_or_none(store.file.empty() ? store.directory : store.file), store.looked_at);
+      },
+      py::arg("ca_file") = "", py::arg("fallback") = "",
+      "The file or folder of the certificates that are trusted, or None, and where it was looked for.");
   module.def("stop_waiting", &stop_unlocking,
              "From now on no thread but the main one waits for the core: for the interpreter's end.");
   module.def("waiting_threads", &unlocked_threads, "Threads that are in the core without the GIL.");

@@ -36,6 +36,8 @@ class Core {
   void close(double seconds);
   [[nodiscard]] bool is_closed() const { return engine_->is_closed(); }
   [[nodiscard]] pybind11::dict stats() const;
+  // For each provider: its name, the exchange that carries its requests, and the proxy on the way, if there is one.
+  [[nodiscard]] pybind11::list connections() const;
 
   // The next (number, secret) that is asked for; None: the engine is closed.
   pybind11::object wait_for_question();

@@ -78,8 +78,11 @@ std::optional<dispatch::SecretHandle> read_secret(json::Value value) {
 // Reads one provider; `secret_count` grows with the secrets that it names.
 class ProviderReader {
  public:
-  ProviderReader(json::Value value, std::string_view path, std::size_t& secret_count)
-      : fields_(value, path, kProviderKeys), secret_count_(secret_count) {}
+  ProviderReader(json::Value value, std::string_view path, std::size_t& secret_count,
+                 const std::string& fallback_ca_file = "")
+      : fields_(value, path, kProviderKeys), secret_count_(secret_count) {
+    origin_->fallback_ca_file = fallback_ca_file;
+  }
 
   Result<std::shared_ptr<const Provider>> read() {
     read_name();
@@ -278,12 +281,12 @@ class ProviderReader {
   std::shared_ptr<runtime::Origin> origin_ = std::make_shared<runtime::Origin>();
 };
 
-std::optional<chat::Error> read_providers(json::Value list, Config& config) {
+std::optional<chat::Error> read_providers(json::Value list, const std::string& fallback_ca_file, Config& config) {
   if (!list.exists()) return std::nullopt;
   if (!list.is_array()) return config_error("providers", "must be a list");
   for (const json::Value value : list.elements()) {
     const std::string path = element_path("providers", config.providers.size());
-    auto provider = ProviderReader(value, path, config.secret_count).read();
+    auto provider = ProviderReader(value, path, config.secret_count, fallback_ca_file).read();
     if (!provider) return provider.error();
     if (config.find_provider((*provider)->name) != nullptr) {
       return config_error(child_path(path, "name"), "\"" + (*provider)->name + "\" stands there twice");
@@ -348,10 +351,12 @@ std::shared_ptr<const Provider> Config::find_provider(std::string_view name) con
 Result<std::shared_ptr<const Config>> parse_config(std::string json) {
   json::Document document;
   if (auto error = parse_text(document, std::move(json))) return std::move(*error);
-  Fields fields(document.root(), "", {"providers", "models", "catalog", "seed", "input_limits"});
+  Fields fields(document.root(), "", {"providers", "models", "catalog", "seed", "input_limits", "fallback_ca_file"});
   if (fields.error()) return *fields.error();
   auto config = std::make_shared<Config>();
-  if (auto error = read_providers(fields.get("providers"), *config)) return std::move(*error);
+  const std::string fallback_ca_file = fields.text("fallback_ca_file").value_or("");
+  if (fields.error()) return *fields.error();
+  if (auto error = read_providers(fields.get("providers"), fallback_ca_file, *config)) return std::move(*error);
   if (auto error = read_catalog(fields, *config)) return std::move(*error);
   if (const json::Value seed = fields.get("seed"); seed.exists()) {
     const auto number = seed.integer();

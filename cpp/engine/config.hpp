@@ -4,7 +4,7 @@
 //   {"providers": [{"name", "protocol", "base_url", "api_key": {"secret": 0}, "headers": {"X-A": "v" or {"secret": 1}},
 //                   "privacy", "region", "proxy", "ca_file", "insecure", "transport", "options": {...}}],
 //    "models": [{"name", "aliases", "capabilities", ..., "input_price", ...}],  "catalog": [the shipped models],
-//    "seed": 7, "input_limits": {"body": 1000, ...}}
+//    "seed": 7, "input_limits": {"body": 1000, ...}, "fallback_ca_file": "..."}
 // Secrets travel beside it, by number; no key stands in it.
 #pragma once
 

@@ -89,6 +89,9 @@ CaStore find_ca_store(const std::string& ca_file, const std::string& fallback_fi
   for (const std::string& path : places.files) look_at_file(path, path);
   for (const std::string& path : places.directories) look_at_directory(path, path);
   look_at_file(fallback_file, fallback_file);
+  if (!store.is_found() && fallback_file.empty()) {
+    store.looked_at.emplace_back("the Python package certifi, which is not installed");
+  }
   return store;
 }
 

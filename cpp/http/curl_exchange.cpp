@@ -206,7 +206,7 @@ ExchangeId CurlExchange::start(runtime::ExchangeRequest request, runtime::Exchan
   transfer.shard = origin.enter_shard();
   const ExchangeId id = place(std::move(owned));
   if (auto fault = transfer.begin(id, std::move(request), sink, limits_)) {
-    transfer.finish(EndKind::NotConnected, std::move(*fault));
+    transfer.finish(fault->kind, std::move(fault->message));
     proceed_later(id);
   } else if (inside_curl_) {
     to_add_.push_back(id);

@@ -32,7 +32,12 @@ bool has_name(const runtime::HeaderList& headers, std::string_view lower_name) {
 }  // namespace
 
 CurlOrigin::CurlOrigin(std::shared_ptr<const runtime::Origin> origin)
-    : origin_(std::move(origin)), proxy_(proxy_for(origin_->url, origin_->proxy)) {}
+    : origin_(std::move(origin)), proxy_(proxy_for(origin_->url, origin_->proxy)) {
+  const bool tls = origin_->url.starts_with("https:") || (proxy_ && proxy_->scheme == "https");
+  if (!tls || origin_->insecure) return;
+  trusted_ = find_ca_store(origin_->ca_file, origin_->fallback_ca_file);
+  if (!trusted_.is_found()) trust_fault_ = trusted_.not_found_message();
+}
 CurlOrigin::~CurlOrigin() = default;
 
 void CurlOrigin::configure(CURL* easy) const {
@@ -41,9 +46,9 @@ void CurlOrigin::configure(CURL* easy) const {
   // Both given, libcurl leaves the environment alone.
   curl_easy_setopt(easy, CURLOPT_PROXY, proxy_ ? proxy_->address.c_str() : "");
   curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-  if (!origin_->ca_file.empty()) {
-    curl_easy_setopt(easy, CURLOPT_CAINFO, origin_->ca_file.c_str());
-    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // that file alone decides, not the system's store beside it
+  if (trusted_.is_found()) {  // one of both alone decides, not what libcurl was built with beside it
+    curl_easy_setopt(easy, CURLOPT_CAINFO, trusted_.file.empty() ? nullptr : trusted_.file.c_str());
+    curl_easy_setopt(easy, CURLOPT_CAPATH, trusted_.directory.empty() ? nullptr : trusted_.directory.c_str());
   }
   if (origin_->insecure) {
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);

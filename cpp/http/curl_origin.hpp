@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "http/ca_store.hpp"
 #include "http/proxy.hpp"
 #include "runtime/exchange.hpp"
 
@@ -38,6 +39,8 @@ class CurlOrigin {
   // nullptr: a header holds a line break or a NUL byte, which would let it speak for another.
   [[nodiscard]] std::shared_ptr<curl_slist> headers(const std::shared_ptr<const runtime::RequestHead>& head);
 
+  // What keeps every request from a secure connection; "": nothing.
+  [[nodiscard]] const std::string& trust_fault() const { return trust_fault_; }
   // Empty: none. What the environment says is read once for an origin.
   [[nodiscard]] const std::optional<Proxy>& proxy() const { return proxy_; }
 
@@ -53,6 +56,8 @@ class CurlOrigin {
  private:
   std::shared_ptr<const runtime::Origin> origin_;
   std::optional<Proxy> proxy_;
+  CaStore trusted_;
+  std::string trust_fault_;
   std::unordered_map<std::string, std::shared_ptr<CURLU>> urls_;  // by target
   std::shared_ptr<const runtime::RequestHead> last_head_;
   std::shared_ptr<curl_slist> last_list_;

@@ -62,8 +62,8 @@ CurlTransfer::~CurlTransfer() {
   if (easy_ != nullptr) curl_easy_cleanup(easy_);
 }
 
-std::optional<std::string> CurlTransfer::begin(runtime::ExchangeId id, runtime::ExchangeRequest request,
-                                               runtime::ExchangeSink& sink, HeadLimits limits) {
+std::optional<runtime::End> CurlTransfer::begin(runtime::ExchangeId id, runtime::ExchangeRequest request,
+                                                runtime::ExchangeSink& sink, HeadLimits limits) {
   id_ = id;
   sink_ = &sink;
   socket_fault_ = 0;
@@ -74,11 +74,13 @@ std::optional<std::string> CurlTransfer::begin(runtime::ExchangeId id, runtime::
   decoding_.reset();
   end_.reset();
   body_ = std::move(request.body);
-  if (easy_ == nullptr) return "out of memory";
+  const auto fail = [](EndKind kind, std::string why) { return runtime::End{kind, std::move(why)}; };
+  if (easy_ == nullptr) return fail(EndKind::NotConnected, "out of memory");
+  if (!origin_.trust_fault().empty()) return fail(EndKind::TlsFailed, origin_.trust_fault());
   url_ = origin_.url(request.head->target);
-  if (url_ == nullptr) return "the URL is malformed";
+  if (url_ == nullptr) return fail(EndKind::NotConnected, "the URL is malformed");
   headers_ = origin_.headers(request.head);
-  if (headers_ == nullptr) return "a header holds a line break";
+  if (headers_ == nullptr) return fail(EndKind::NotConnected, "a header holds a line break");
   curl_easy_setopt(easy_, CURLOPT_CURLU, url_.get());
   curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_.get());
   curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body_ ? body_->size() : 0));

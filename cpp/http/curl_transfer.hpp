@@ -37,8 +37,8 @@ class CurlTransfer {
   CurlTransfer& operator=(const CurlTransfer&) = delete;
 
   // Gets ready for a request. An error: why it cannot be sent.
-  std::optional<std::string> begin(runtime::ExchangeId id, runtime::ExchangeRequest request,
-                                   runtime::ExchangeSink& sink, HeadLimits limits);
+  std::optional<runtime::End> begin(runtime::ExchangeId id, runtime::ExchangeRequest request,
+                                    runtime::ExchangeSink& sink, HeadLimits limits);
   // The sink hears nothing any more.
   void forget_sink();
   // libcurl has finished with it; the sink is told by give_held() when it is not paused.

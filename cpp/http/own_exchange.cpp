@@ -151,7 +151,7 @@ bool OwnExchange::prepare_tls(Call& call) {
     call.origin->tls = known.lock();
     if (call.origin->tls == nullptr) {
       call.origin->tls =
-          std::make_shared<const TlsContext>(settings.ca_file, settings.insecure, options_.fallback_ca_file);
+          std::make_shared<const TlsContext>(settings.ca_file, settings.insecure, settings.fallback_ca_file);
       // What is wrong may be put right.
       if (!call.origin->tls->fault().empty()) {
         const std::string fault = call.origin->tls->fault();

@@ -29,8 +29,6 @@ namespace orchestra::http {
 
 struct OwnOptions {
   ResolveFunction resolve = resolve_by_system;
-  // Certificates to trust where neither the system nor the environment has any.
-  std::string fallback_ca_file;
   // RFC 8305, section 5: the next address is tried when one has not answered so long.
   runtime::Duration attempt_delay = std::chrono::milliseconds(250);
   // A connection that has idled longer is not used again. The race that it avoids: the server closes while our request

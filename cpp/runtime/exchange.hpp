@@ -25,11 +25,12 @@ inline constexpr std::size_t kReadableBehind = 64;
 
 // Where requests of one provider go, and how. Exchanges keep their pools per Origin object (by address and settings).
 struct Origin {
-  std::string url;        // scheme://host:port, without a path
-  std::string proxy;      // "": as the environment says; "-": none at all
-  std::string ca_file;    // "": the system's store
-  bool insecure = false;  // no verification of certificates
-  bool own = false;       // by the exchange of our own (http/own_exchange.hpp), where there is one; else by libcurl
+  std::string url;               // scheme://host:port, without a path
+  std::string proxy;             // "": as the environment says; "-": none at all
+  std::string ca_file;           // "": the system's store
+  std::string fallback_ca_file;  // trusted where neither the system nor the environment has any; "": none
+  bool insecure = false;         // no verification of certificates
+  bool own = false;  // by the exchange of our own (http/own_exchange.hpp), where there is one; else by libcurl
 };
 
 // What a request says before its body. Immutable, and best shared by all requests that say the same: exchanges keep

@@ -254,6 +254,8 @@ class Core:
     @property
     def closed(self) -> bool: ...
     def stats(self) -> dict[str, Any]: ...
+    def connections(self) -> list[tuple[str, str, str, str | None]]:
+        """(provider, "own" or "curl", scheme://host:port, the proxy on the way)."""
     def wait_for_question(self) -> tuple[int, int] | None:
         """The next (number, index of the secret) that is asked for; None: the engine is closed."""
     def answer_secret(self, number: int, value: str | None, problem: str = "") -> None: ...
@@ -261,6 +263,9 @@ class Core:
 
 def versions() -> dict[str, str]:
     """Versions of the libraries below the core."""
+
+def ca_store(ca_file: str = "", fallback: str = "") -> tuple[str | None, list[str]]:
+    """The file or folder of the certificates that are trusted, or None, and where it was looked for."""
 
 def stop_waiting() -> None:
     """From now on no thread but the main one waits for the core: for the interpreter's end."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cli import DONE, FAILED, config_path, print_text
 from .errors import OrchestraError
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 _PROXIES = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
@@ -55,11 +58,13 @@ def examine(given: str | None) -> tuple[dict[str, dict[str, Any]], list[str], li
     hints: list[str] = []
     keys = _keys()
     set_keys: dict[str, Any] = {variable: True for variable, present in keys.items() if present}
+    connections: dict[str, Any] = {}
     found = {
         "versions": _versions(),
-        "configuration": _configuration(given, keys, problems, hints),
+        "configuration": _configuration(given, keys, connections, problems, hints),
         "keys": set_keys or {"none": None},
         "proxies": _proxies(),
+        "connections": connections or {"none": None},
         "certificates": _certificates(problems),
         "local model": _local_model(),
         "limits": _limits(hints),
@@ -91,19 +96,24 @@ def _keys() -> dict[str, bool]:
     return {name: bool(os.environ.get(name)) for name in sorted({*builtin_key_variables().values(), ""} - {""})}
 
 
-def _configuration(given: str | None, keys: dict[str, bool], problems: list[str], hints: list[str]) -> dict[str, Any]:
+def _configuration(
+    given: str | None, keys: dict[str, bool], connections: dict[str, Any], problems: list[str], hints: list[str]
+) -> dict[str, Any]:
+    from .engine import Engine
+
     path = config_path(given)
     if path is None:
+        with Engine() as engine:
+            connections.update(_connections(engine))
         if not any(keys.values()):
             hints.append("no key and no configuration: set a variable such as OPENAI_API_KEY, or write orchestra.toml")
         return {"file": None, "source": "the keys in the environment"}
     source = "--config" if given else "ORCHESTRA_CONFIG" if os.environ.get("ORCHESTRA_CONFIG") else "./orchestra.toml"
     found: dict[str, Any] = {"file": os.path.abspath(path), "source": source, "valid": False}
     try:
-        from .engine import Engine
-
         engine = Engine.load(path)
         config = engine.config()
+        connections.update(_connections(engine))
         engine.close(timeout=0)
     except (OrchestraError, OSError) as error:
         problems.append(str(error))
@@ -113,6 +123,14 @@ def _configuration(given: str | None, keys: dict[str, bool], problems: list[str]
         if isinstance(config.get(name), list):
             found[name] = ", ".join(str(entry.get("name")) for entry in config[name]) or None
     return found
+
+
+def _connections(engine: Engine) -> dict[str, str]:
+    """How the requests of each provider travel."""
+    return {
+        name: f"{url} by {exchange}" + (f", through {proxy}" if proxy else "")
+        for name, exchange, url, proxy in engine._core.connections()
+    }
 
 
 def _proxies() -> dict[str, Any]:
@@ -131,7 +149,8 @@ def _without_user(address: str) -> str:
 
 
 def _certificates(problems: list[str]) -> dict[str, Any]:
-    import ssl
+    from ._compiled import core
+    from .certificates import certifi_file
 
     found: dict[str, Any] = {}
     for variable in _CERTIFICATES:
@@ -140,8 +159,10 @@ def _certificates(problems: list[str]) -> dict[str, Any]:
             found[variable] = path
             if not os.path.exists(path):
                 problems.append(f"{variable} names {path}, which does not exist")
-    paths = ssl.get_default_verify_paths()
-    found["system"] = paths.cafile or paths.capath
+    trusted, looked_at = core.ca_store(fallback=certifi_file())
+    found["trusted"] = trusted
+    if trusted is None:
+        problems.append("no certificates to trust, so no call by https works; looked at: " + ", ".join(looked_at))
     return found
 
 

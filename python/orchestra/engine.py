@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import forks
 from ._compiled import core
 from .call import check_keywords, finish, lower
+from .certificates import fallback_ca_file
 from .config import Model, Provider, default_providers
 from .errors import ConfigError, InvalidRequest
 from .plain import is_mapping
@@ -134,6 +135,7 @@ class Engine:
             "catalog": _shipped_models(),
             "seed": self._seed,
             "input_limits": self._input_limits,
+            **({"fallback_ca_file": certificates} if (certificates := fallback_ca_file()) else {}),
         }
 
     def _static_secrets(self) -> list[str | None]:

@@ -211,7 +211,29 @@ def test_doctor_shows_what_counts_and_no_key(run: Run, config: Path, monkeypatch
     assert found["configuration"]["file"] == str(config)
     assert found["keys"] == {"OPENAI_API_KEY": True}
     assert found["proxies"] == {"https_proxy": "http://***@proxy.example:3128"}
+    assert found["certificates"]["trusted"]
     assert "canary" not in out + err + run("doctor")[1]
+
+
+def test_doctor_shows_how_the_requests_of_each_provider_travel(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An https proxy takes the providers beyond it to libcurl, and leaves the others alone."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-doctor")
+    monkeypatch.setenv("https_proxy", "http://user:sk-canary@proxy.example:3128")
+    config.write_text("""
+[[providers]]
+name = "openai"
+[[providers]]
+name = "here"
+protocol = "openai-chat"
+base_url = "http://127.0.0.1:1"
+""")
+    connections = json.loads(run("doctor", "--json")[1])["connections"]
+    assert connections["here"] == "http://127.0.0.1:1 by own"
+    assert connections["openai"].startswith("https://api.openai.com by curl, through http://")
+    assert connections["openai"].endswith("proxy.example:3128 (https_proxy)")
+    assert "canary" not in connections["openai"]
 
 
 def test_doctor_finds_a_broken_configuration(run: Run, tmp_path: Path) -> None:

@@ -91,7 +91,8 @@ TEST_F(CaStoreTest, passes_over_what_holds_nothing) {
 
 TEST_F(CaStoreTest, says_where_it_looked) {
   EXPECT_EQ(find_ca_store("", "", {.files = {"/a.pem"}, .directories = {"/b"}}).not_found_message(),
-            "no CA certificates found; looked at: /a.pem, /b (install the package ca-certificates, or name a file with "
+            "no CA certificates found; looked at: /a.pem, /b, the Python package certifi, which is not installed "
+            "(install the package ca-certificates, or name a file with "
             "ca_file or SSL_CERT_FILE)");
 }
 
