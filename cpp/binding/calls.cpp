@@ -29,7 +29,21 @@ void set_result(PyObject* future, PyObject* result) {
 
 }  // namespace
 
+Calls::Calls(py::object future_type, const py::object& loop) : future_type_(std::move(future_type)) {
+  if (!loop.is_none()) loop_ = py::weakref(loop);
+}
+
 Calls::~Calls() { clear(); }
+
+// Bound to the loop, so that one that is awaited in another loop is an error instead of a wait without end.
+py::object Calls::create_future() const {
+  static PyObject* const names = PyTuple_Pack(1, interned("loop"));
+  PyObject* const arguments[] = {PyWeakref_GetObject(loop_.ptr())};  // NOLINT(modernize-avoid-c-arrays)
+  if (arguments[0] == Py_None) throw std::runtime_error("the event loop in which this stream was made is gone");
+  auto future = py::reinterpret_steal<py::object>(PyObject_Vectorcall(future_type_.ptr(), arguments, 0, names));
+  if (!future) throw py::error_already_set();
+  return future;
+}
 
 // A ticket is the place of a slot and how often that was used: what comes too late finds nobody.
 std::uint64_t Calls::take_slot() {
@@ -64,7 +78,7 @@ void Calls::cancel(Slot& slot, const std::string& why) {
 }
 
 py::object Calls::begin(Core& core, const py::dict& call) {
-  py::object future = create_future_();
+  py::object future = create_future();
   const std::uint64_t ticket = take_slot();
   try {
     Slot& slot = *find(ticket);
@@ -188,7 +202,7 @@ std::shared_ptr<Handle> Calls::open(Core& core, const py::dict& call) {
 }
 
 py::object Calls::next(const Handle& handle) {
-  py::object future = create_future_();
+  py::object future = create_future();
   Slot* slot = find(handle.ticket());
   if (slot == nullptr) {  // closed: there is nothing to wait for
     set_result(future.ptr(), Py_None);
@@ -204,7 +218,8 @@ void Calls::wait() {
 }
 
 int Calls::traverse(visitproc visit, void* arg) const {  // NOLINT(readability-named-parameter): Py_VISIT names them
-  Py_VISIT(create_future_.ptr());
+  Py_VISIT(future_type_.ptr());
+  Py_VISIT(loop_.ptr());
   for (const Slot& slot : slots_) Py_VISIT(slot.future);
   return 0;
 }
@@ -213,7 +228,7 @@ void Calls::clear() {
   std::vector<Slot> slots = std::exchange(slots_, {});
   free_slots_.clear();
   for (Slot& slot : slots) Py_CLEAR(slot.future);
-  create_future_ = py::object();
+  future_type_ = py::object();
 }
 
 namespace {
@@ -262,7 +277,7 @@ void bind_calls(py::module_& module) {
       });
 
   py::class_<Calls>(module, "Calls", "The calls of one consumer.", collectable)
-      .def(py::init<py::object>(), py::arg("create_future") = py::none())
+      .def(py::init<py::object, py::object>(), py::arg("future_type") = py::none(), py::arg("loop") = py::none())
       .def("fileno", &Calls::fileno)
       .def("deliver", &Calls::deliver)
       .def("begin", &Calls::begin, py::arg("core"), py::arg("call"))

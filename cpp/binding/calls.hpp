@@ -19,8 +19,9 @@ namespace orchestra::binding {
 
 class Calls {
  public:
-  // `create_future` makes the futures of begin() and next(); None for a consumer that waits in wait() or collect().
-  explicit Calls(pybind11::object create_future) : create_future_(std::move(create_future)) {}
+  // `future_type` makes the futures of begin() and next(), for this event loop, which is not kept alive; None for a
+  // consumer that waits in wait() or collect().
+  Calls(pybind11::object future_type, const pybind11::object& loop);
   ~Calls();
   Calls(const Calls&) = delete;
   Calls& operator=(const Calls&) = delete;
@@ -76,7 +77,10 @@ class Calls {
   void free(std::uint64_t ticket);
   static void cancel(Slot& slot, const std::string& why);
 
-  pybind11::object create_future_;
+  [[nodiscard]] pybind11::object create_future() const;
+
+  pybind11::object future_type_;
+  pybind11::object loop_;  // a weak reference
   std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;

@@ -1,7 +1,7 @@
 """The compiled module, bound by cpp/binding/*.cpp. Only orchestra._compiled imports it."""
 
-from asyncio import Future
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Self
 
 from .reply import Reply
@@ -220,7 +220,9 @@ class Handle:
 class Calls:
     """The calls of one consumer, and how he hears of them."""
 
-    def __init__(self, create_future: Callable[[], Future[Any]] | None = None) -> None: ...
+    def __init__(
+        self, future_type: type[Future[Any]] | None = None, loop: AbstractEventLoop | None = None
+    ) -> None: ...
     def fileno(self) -> int:
         """A descriptor that is readable while deliver() or collect() has something to do."""
     def deliver(self) -> None:

@@ -17,7 +17,7 @@ class Bridge:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = weakref.ref(loop)
-        self.calls = core.Calls(asyncio.Future)  # without an argument a future of the running loop
+        self.calls = core.Calls(asyncio.Future, loop)
         loop.add_reader(self.calls.fileno(), _deliver, weakref.ref(self.calls))
         weakref.finalize(self, _leave, self.loop, self.calls, False).atexit = False
 

@@ -222,9 +222,9 @@ def test_doctor_shows_how_the_requests_of_each_provider_travel(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-doctor")
     monkeypatch.setenv("https_proxy", "http://user:sk-canary@proxy.example:3128")
     config.write_text("""
-[[providers]]
+[[provider]]
 name = "openai"
-[[providers]]
+[[provider]]
 name = "here"
 protocol = "openai-chat"
 base_url = "http://127.0.0.1:1"
