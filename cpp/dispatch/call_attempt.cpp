@@ -90,8 +90,10 @@ std::shared_ptr<const SignedHead> Environment::sign(const std::shared_ptr<const 
     if (same && std::equal(values.begin(), values.end(), known.head->secrets.begin(), known.head->secrets.end())) {
       return known.head;
     }
-  } else if (heads_.size() >= kMostTargets) {
-    heads_.clear();
+  } else {
+    // Targets of configurations that are gone take their heads, their keys and their connections with them.
+    std::erase_if(heads_, [](const auto& entry) { return entry.second.target.use_count() == 1; });
+    if (heads_.size() >= kMostTargets) heads_.clear();
   }
   const Link& link = *target->link;
   runtime::RequestHead head;

@@ -373,3 +373,13 @@ def test_every_provider_whose_key_is_set_is_used(fake: FakeProviders, monkeypatc
     with oc.Engine() as engine:
         assert engine.chat("Hi", model="anthropic/claude-x").provider == "anthropic"
     assert fake.requests[0].headers["x-api-key"] == "sk-env"
+
+
+def test_connections_of_configurations_that_are_gone_are_closed() -> None:
+    with FakeProviders(["openai-chat"]) as fake:
+        provider = oc.Provider("up", protocol="openai-chat", base_url=fake.url("openai-chat"), api_key="k")
+        with oc.Engine(providers=[provider]) as engine:
+            for _ in range(20):
+                engine.update(providers=[provider])
+                assert engine.chat("Hi", model="up/m-1").text
+            assert engine.stats()["connections"] <= 3
