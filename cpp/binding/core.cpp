@@ -11,8 +11,6 @@
 #include "binding/json_python.hpp"
 #include "binding/outcome.hpp"
 #include "binding/unlocked.hpp"
-#include "http/ca_store.hpp"
-#include "http/proxy.hpp"
 
 namespace orchestra::binding {
 
@@ -58,7 +56,7 @@ std::string json_of(py::handle value, chat::ErrorKind kind) {
 }
 
 void wait_for(Queue& queue, std::optional<double> seconds, std::vector<Announcement>& into) {
-  if (keeps_lock()) throw std::runtime_error("the interpreter is ending");
+  leave_if_ending();
   double left = seconds.value_or(kLongWait);
   for (;;) {
     const double slice = is_main_thread() ? std::min(left, kSignalCheck) : left;
@@ -66,6 +64,7 @@ void wait_for(Queue& queue, std::optional<double> seconds, std::vector<Announcem
       const Unlocked unlocked;
       queue.wait(slice, into);
     }
+    leave_if_ending();
     if (!into.empty()) return;
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     left -= slice;
@@ -156,11 +155,9 @@ py::dict Core::stats() const {
 
 py::list Core::connections() const {
   py::list list;
-  for (const auto& provider : engine_->settings()->config->providers) {
-    const runtime::Origin& origin = *provider->link->origin;
-    const auto proxy = http::proxy_for(origin.url, origin.proxy);
-    list.append(py::make_tuple(to_str(provider->name), origin.own ? "own" : "curl", to_str(origin.url),
-                               proxy ? to_str(proxy->shown() + " (" + proxy->source + ")") : py::object(py::none())));
+  for (const engine::ConnectionView& view : engine_->connections()) {
+    list.append(
+        py::make_tuple(to_str(view.provider), to_str(view.exchange), to_str(view.url), str_or_none(view.proxy)));
   }
   return list;
 }
@@ -215,8 +212,8 @@ void bind_core(py::module_& module) {
   module.def(
       "ca_store",
       [](const std::string& ca_file, const std::string& fallback) {
-        const http::CaStore store = http::find_ca_store(ca_file, fallback);
-        return py::make_tuple(str_or_none(store.file.empty() ? store.directory : store.file), store.looked_at);
+        const auto [found, looked_at] = engine::find_certificates(ca_file, fallback);
+        return py::make_tuple(str_or_none(found), looked_at);
       },
       py::arg("ca_file") = "", py::arg("fallback") = "",
       "The file or folder of the certificates that are trusted, or None, and where it was looked for.");

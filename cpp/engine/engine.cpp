@@ -13,9 +13,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "engine/curl_library.hpp"
 #include "engine/selection.hpp"
-#include "http/curl_exchange.hpp"
+#include "http/ca_store.hpp"
 #include "http/own_exchange.hpp"
+#include "http/proxy.hpp"
 #include "runtime/event_loop.hpp"
 #include "runtime/thread.hpp"
 
@@ -93,7 +95,7 @@ void Engine::State::run() {
     seed = settings->config->seed ? *settings->config->seed : std::random_device{}();
     limits = settings->config->input_limits;
   }
-  http::CurlExchange curl(*loop, limits.head);
+  CurlLibrary curl(*loop, limits.head);
   http::OwnExchange own(*loop, limits.head);
   dispatch::Environment here(*loop, curl, *this, seed, &own);
   here.limits = limits.reply;
@@ -265,6 +267,23 @@ void Engine::answer_secret(std::uint64_t number, Result<std::string> value) {
   });
 }
 
-std::vector<std::pair<std::string, std::string>> versions() { return {{"libcurl", http::curl_version_text()}}; }
+std::vector<ConnectionView> Engine::connections() const {
+  std::vector<ConnectionView> views;
+  for (const auto& provider : settings()->config->providers) {
+    const runtime::Origin& origin = *provider->link->origin;
+    const auto proxy = http::proxy_for(origin.url, origin.proxy);
+    views.push_back({provider->name, origin.own ? "own" : "curl", origin.url,
+                     proxy ? proxy->shown() + " (" + proxy->source + ")" : std::string()});
+  }
+  return views;
+}
+
+std::pair<std::string, std::vector<std::string>> find_certificates(const std::string& ca_file,
+                                                                   const std::string& fallback) {
+  http::CaStore store = http::find_ca_store(ca_file, fallback);
+  return {store.file.empty() ? store.directory : store.file, std::move(store.looked_at)};
+}
+
+std::vector<std::pair<std::string, std::string>> versions() { return {{"libcurl", curl_version_text()}}; }
 
 }  // namespace orchestra::engine

@@ -41,6 +41,13 @@ struct SecretQuestion {
   dispatch::SecretHandle secret = 0;
 };
 
+struct ConnectionView {
+  std::string provider;
+  std::string exchange;  // "own" or "curl"
+  std::string url;       // scheme://host:port
+  std::string proxy;     // without its password, and what names it; "": none
+};
+
 class Engine {
  public:
   explicit Engine(Settings settings);
@@ -75,6 +82,8 @@ class Engine {
   [[nodiscard]] bool is_closed() const;
 
   [[nodiscard]] StatsView stats() const;
+  // How the requests of each provider travel.
+  [[nodiscard]] std::vector<ConnectionView> connections() const;
 
   // Dynamic secrets: waits for a question (false: the engine is closed); the answer may come from any thread.
   bool wait_for_question(SecretQuestion& question);
@@ -84,6 +93,11 @@ class Engine {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// The file or folder of the certificates that TLS trusts ("": none was found), and where it was looked for; arguments
+// as find_ca_store() has them.
+std::pair<std::string, std::vector<std::string>> find_certificates(const std::string& ca_file,
+                                                                   const std::string& fallback);
 
 // Names and versions of the libraries that the core runs on.
 std::vector<std::pair<std::string, std::string>> versions();

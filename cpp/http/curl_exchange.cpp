@@ -119,26 +119,19 @@ struct CurlExchange::Callbacks {
     if (socket.watched != 0) exchange.loop_.unwatch(fd);
     if (socket.counted) --exchange.open_sockets_;
     socket = Socket{};
+    ::shutdown(fd, SHUT_RDWR);  // a forked child may hold it too
     return ::close(fd);
   }
 };
 
 CurlExchange::CurlExchange(runtime::EventLoop& loop, HeadLimits limits)
-    : loop_(loop), limits_(limits), buffer_(std::make_unique<Buffer>()), proceed_timer_(loop, [this] {
+    : loop_(loop),
+      limits_(limits),
+      buffer_(std::make_unique_for_overwrite<Buffer>()),
+      shards_(kShards),
+      proceed_timer_(loop, [this] {
         for (const ExchangeId id : std::exchange(to_proceed_, {})) proceed(id);
-      }) {
-  start_curl_once();
-  for (std::size_t i = 0; i < kShards; ++i) {
-    auto shard = std::make_unique<Shard>(*this);
-    curl_multi_setopt(shard->multi, CURLMOPT_SOCKETFUNCTION, &Callbacks::on_socket);
-    curl_multi_setopt(shard->multi, CURLMOPT_SOCKETDATA, shard.get());
-    curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, &Callbacks::on_timeout);
-    curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard.get());
-    curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, kConnectionsPerShard);
-    curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
-    shards_.push_back(std::move(shard));
-  }
-}
+      }) {}
 
 CurlExchange::~CurlExchange() {
   for (Slot& slot : slots_) {
@@ -149,6 +142,20 @@ CurlExchange::~CurlExchange() {
   slots_.clear();
   origins_.clear();
   shards_.clear();  // closes the connections
+}
+
+// Each multi holds files and memory, so one is made when the first request needs it.
+CurlExchange::Shard& CurlExchange::shard(std::size_t number) {
+  std::unique_ptr<Shard>& shard = shards_[number];
+  if (shard != nullptr) return *shard;
+  shard = std::make_unique<Shard>(*this);
+  curl_multi_setopt(shard->multi, CURLMOPT_SOCKETFUNCTION, &Callbacks::on_socket);
+  curl_multi_setopt(shard->multi, CURLMOPT_SOCKETDATA, shard.get());
+  curl_multi_setopt(shard->multi, CURLMOPT_TIMERFUNCTION, &Callbacks::on_timeout);
+  curl_multi_setopt(shard->multi, CURLMOPT_TIMERDATA, shard.get());
+  curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, kConnectionsPerShard);
+  curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_NOTHING));
+  return *shard;
 }
 
 CurlExchange::Socket& CurlExchange::socket(int fd) {
@@ -193,6 +200,7 @@ ExchangeId CurlExchange::start(runtime::ExchangeRequest request, runtime::Exchan
   CurlOrigin& origin = origin_of(request.head->origin);
   std::unique_ptr<CurlTransfer> owned;
   if (origin.idle.empty()) {
+    start_curl_once();
     owned = std::make_unique<CurlTransfer>(*this, origin, buffer_->bytes);
     curl_easy_setopt(owned->easy(), CURLOPT_OPENSOCKETFUNCTION, &Callbacks::on_open);
     curl_easy_setopt(owned->easy(), CURLOPT_OPENSOCKETDATA, owned.get());
@@ -217,7 +225,7 @@ ExchangeId CurlExchange::start(runtime::ExchangeRequest request, runtime::Exchan
 }
 
 void CurlExchange::add(CurlTransfer& transfer) {
-  transfer.in_multi = curl_multi_add_handle(shards_[transfer.shard]->multi, transfer.easy()) == CURLM_OK;
+  transfer.in_multi = curl_multi_add_handle(shard(transfer.shard).multi, transfer.easy()) == CURLM_OK;
   if (transfer.in_multi) return;
   transfer.finish(EndKind::NotConnected, "out of memory");
   proceed_later(transfer.id());
@@ -226,7 +234,7 @@ void CurlExchange::add(CurlTransfer& transfer) {
 // Of a transfer that has not finished this closes its connection, so that the server sees that nobody listens any more.
 void CurlExchange::detach(CurlTransfer& transfer) {
   if (!std::exchange(transfer.in_multi, false)) return;
-  curl_multi_remove_handle(shards_[transfer.shard]->multi, transfer.easy());
+  curl_multi_remove_handle(shard(transfer.shard).multi, transfer.easy());
 }
 
 void CurlExchange::pause(ExchangeId id) {
@@ -316,13 +324,13 @@ void CurlExchange::proceed(ExchangeId id) {
   if (transfer->has_ended()) {
     end(id);
   } else if (transfer->take_stopped()) {
-    Shard& shard = *shards_[transfer->shard];
+    Shard& own = shard(transfer->shard);
     {
       const InsideCurl inside(*this);
       curl_easy_pause(transfer->easy(), CURLPAUSE_CONT);
     }
     settle();
-    reap(shard);
+    reap(own);
   }
 }
 

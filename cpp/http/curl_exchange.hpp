@@ -10,7 +10,10 @@
 // Destruction cancels every exchange and closes every connection.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -69,13 +72,14 @@ class CurlExchange final : public runtime::Exchange, private runtime::Watcher {
   [[nodiscard]] CurlTransfer* find(runtime::ExchangeId id) const;
   [[nodiscard]] std::unique_ptr<CurlTransfer> take(runtime::ExchangeId id);
   [[nodiscard]] Socket& socket(int fd);
+  [[nodiscard]] Shard& shard(std::size_t number);
 
   runtime::EventLoop& loop_;
   HeadLimits limits_;
   std::unique_ptr<Buffer> buffer_;
   std::vector<Socket> sockets_;  // by fd
   std::size_t open_sockets_ = 0;
-  std::vector<std::unique_ptr<Shard>> shards_;
+  std::vector<std::unique_ptr<Shard>> shards_;  // nullptr: not needed yet
   std::unordered_map<const runtime::Origin*, std::unique_ptr<CurlOrigin>> origins_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;

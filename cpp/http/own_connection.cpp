@@ -42,6 +42,7 @@ OwnConnection::~OwnConnection() { close(); }
 void OwnConnection::close() {
   if (fd_ < 0) return;
   loop_.unwatch(fd_);
+  ::shutdown(fd_, SHUT_RDWR);  // a forked child may hold it too
   ::close(std::exchange(fd_, -1));
   state_ = State::Closed;
   if (is_feeding_) parser_.stop();
@@ -301,7 +302,7 @@ void OwnConnection::hold_encrypted() {
 }
 
 void OwnConnection::on_head(runtime::AnswerHead head) {
-  decoding_ = DecodingSink::wrap(head, *sink_, {.ratio = limits_.decompression_ratio});
+  if (parser_.is_encoded()) decoding_ = DecodingSink::wrap(head, *sink_, {.ratio = limits_.decompression_ratio});
   sink_->on_head(std::move(head));
 }
 

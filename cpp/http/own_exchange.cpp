@@ -16,7 +16,7 @@ using runtime::ExchangeId;
 namespace {
 
 // An idle connection is watched, and one that was used a moment ago is not looked at again: it would cost a system call
-// each time.
+// each time. Servers that have closed such a one, be it once, are not trusted so far.
 constexpr auto kSurelyAlive = std::chrono::seconds(1);
 // Unless the turn has lasted so long that much may have come since.
 constexpr auto kLate = std::chrono::milliseconds(10);
@@ -58,7 +58,7 @@ OwnExchange::OwnExchange(runtime::EventLoop& loop, HeadLimits limits, OwnOptions
     : loop_(loop),
       limits_(limits),
       options_(std::move(options)),
-      buffer_(std::make_unique<OwnReceiveBuffer>()),
+      buffer_(std::make_unique_for_overwrite<OwnReceiveBuffer>()),
       resolver_(loop, options_.resolve),
       proceed_timer_(loop, [this] { proceed_all(); }),
       age_timer_(loop, [this] { close_aged(); }) {}
@@ -277,10 +277,11 @@ void OwnExchange::on_answered(OwnConnection& connection, End how) {
   Call& call = *find(connection.exchange);
   call.connection = nullptr;
   connection.exchange = 0;
+  OwnOrigin& origin = connection.origin();
+  if (how.kind == EndKind::NoReply) origin.closes_early = true;
   if (connection.is_closed()) {
     discard(connection);
   } else {
-    OwnOrigin& origin = connection.origin();
     origin.idle.push_back(&connection);
     if (const auto due = loop_.now() + idle_limit(origin); due < age_timer_.due()) age_timer_.set(due);
   }
@@ -334,7 +335,8 @@ OwnConnection* OwnExchange::take_idle(OwnOrigin& origin) {
     origin.idle.pop_back();
     const runtime::Duration idled = loop_.now() - connection.idle_since;
     const bool is_young = idled < idle_limit(origin);
-    if (is_young && ((idled < kSurelyAlive && !is_late_) || !connection.is_dead())) return &connection;
+    const bool is_trusted = idled < kSurelyAlive && !is_late_ && !origin.closes_early;
+    if (is_young && (is_trusted || !connection.is_dead())) return &connection;
     connection.close();
     discard(connection);
   }
@@ -342,7 +344,9 @@ OwnConnection* OwnExchange::take_idle(OwnOrigin& origin) {
 }
 
 void OwnExchange::on_idle_closed(OwnConnection& connection) {
-  std::erase(connection.origin().idle, &connection);
+  OwnOrigin& origin = connection.origin();
+  std::erase(origin.idle, &connection);
+  if (loop_.now() - connection.idle_since < kSurelyAlive) origin.closes_early = true;
   discard(connection);
 }
 

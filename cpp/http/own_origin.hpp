@@ -49,6 +49,7 @@ class OwnOrigin {
 
   std::vector<OwnConnection*> idle;  // last used last
   std::size_t running = 0;           // requests
+  bool closes_early = false;         // its server closes connections that were used a moment ago
   std::shared_ptr<const TlsContext> tls;
   TlsSession session;
 

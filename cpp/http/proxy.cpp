@@ -1,13 +1,11 @@
 #include "http/proxy.hpp"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdlib>
-#include <memory>
 #include <utility>
 
 namespace orchestra::http {
@@ -17,25 +15,72 @@ namespace {
 constexpr std::uint16_t kDefaultPort = 1080;  // libcurl's, of every scheme but https
 constexpr std::uint16_t kDefaultTlsPort = 443;
 
-using Url = std::unique_ptr<CURLU, void (*)(CURLU*)>;
-
-// nullptr: no URL.
-Url parse(std::string_view text, unsigned flags) {
-  Url url(curl_url(), curl_url_cleanup);
-  const std::string copy(text);
-  const bool fine = url != nullptr && copy.find('\0') == std::string::npos &&
-                    curl_url_set(url.get(), CURLUPART_URL, copy.c_str(), flags) == CURLUE_OK;
-  return fine ? std::move(url) : Url(nullptr, curl_url_cleanup);
-}
-
-std::string part(const Url& url, CURLUPart which, unsigned flags = 0) {
-  char* text = nullptr;
-  if (curl_url_get(url.get(), which, &text, flags) != CURLUE_OK) return {};
-  const std::unique_ptr<char, void (*)(void*)> owned(text, curl_free);
-  return text;
-}
-
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+// A URL taken apart as libcurl does it; of what follows the host nothing is kept.
+struct Url {
+  std::string scheme;
+  std::string user, password;
+  std::string host;  // an IPv6 address in brackets
+  std::string port;
+};
+
+bool is_blank_or_control(char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }
+
+// Empty when it holds a control character, or a percent sign without its digits stays as it is.
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const char* const digits = text.data() + i + 1;
+    const bool escaped =
+        text[i] == '%' && i + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2;
+    out += escaped ? static_cast<char>(byte) : text[i];
+    if (static_cast<unsigned char>(out.back()) < 0x20) return {};
+    if (escaped) i += 2;
+  }
+  return out;
+}
+
+// Nothing: no URL.
+std::optional<Url> parse(std::string_view text, std::string_view scheme_when_there_is_none = "") {
+  if (std::ranges::any_of(text, is_blank_or_control)) return std::nullopt;
+  Url url;
+  if (const std::size_t at = text.find("://"); at != std::string_view::npos && at > 0) {
+    url.scheme = text.substr(0, at);
+    text.remove_prefix(at + 3);
+  } else {
+    url.scheme = scheme_when_there_is_none;
+  }
+  std::ranges::transform(url.scheme, url.scheme.begin(), lower);
+  const bool is_scheme = !url.scheme.empty() && std::ranges::all_of(url.scheme, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+  });
+  if (!is_scheme) return std::nullopt;
+  std::string_view authority = text.substr(0, text.find_first_of("/?#"));
+  if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) {
+    const std::string_view login = authority.substr(0, at);
+    const std::size_t colon = std::min(login.find(':'), login.size());
+    url.user = percent_decoded(login.substr(0, colon));
+    if (colon < login.size()) url.password = percent_decoded(login.substr(colon + 1));
+    authority.remove_prefix(at + 1);
+  }
+  const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : std::string_view::npos;
+  if (authority.starts_with('[') && bracket == std::string_view::npos) return std::nullopt;
+  const std::size_t end = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  url.host = authority.substr(0, end);
+  if (end != std::string_view::npos) url.port = authority.substr(end + 1);
+  constexpr std::string_view kNoHost = "!{}\\$'\"^`*<>=;,+&()";
+  const bool is_port = std::ranges::all_of(url.port, [](char c) { return c >= '0' && c <= '9'; });
+  // "127.1" and the other old ways to write an address in numbers.
+  if (in_addr number{}; !url.host.empty() && url.host.front() >= '0' && url.host.front() <= '9' &&
+                        inet_aton(url.host.c_str(), &number) != 0) {
+    std::array<char, INET_ADDRSTRLEN> usual{};
+    url.host = inet_ntop(AF_INET, &number, usual.data(), usual.size());
+  }
+  if (url.host.empty() || !is_port || url.host.find_first_of(kNoHost) != std::string::npos) return std::nullopt;
+  return url;
+}
 
 bool same_text(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
@@ -62,14 +107,13 @@ std::optional<Variable> proxy_variable(std::string_view scheme) {
 
 Proxy read_proxy(std::string address, std::string source) {
   Proxy proxy{.address = std::move(address), .source = std::move(source)};
-  const Url url = parse(proxy.address, CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME);
-  if (url == nullptr) return proxy;
-  proxy.scheme = part(url, CURLUPART_SCHEME);
-  if (proxy.scheme == "socks") proxy.scheme = "socks4";
-  proxy.host = part(url, CURLUPART_HOST);
-  proxy.user = part(url, CURLUPART_USER, CURLU_URLDECODE);
-  proxy.password = part(url, CURLUPART_PASSWORD, CURLU_URLDECODE);
-  const std::string port = part(url, CURLUPART_PORT);
+  const std::optional<Url> url = parse(proxy.address, "http");
+  if (!url) return proxy;
+  proxy.scheme = url->scheme == "socks" ? "socks4" : url->scheme;
+  proxy.host = url->host;
+  proxy.user = url->user;
+  proxy.password = url->password;
+  const std::string& port = url->port;
   proxy.port = proxy.scheme == "https" ? kDefaultTlsPort : kDefaultPort;
   std::from_chars(port.data(), port.data() + port.size(), proxy.port);
   return proxy;
@@ -143,12 +187,12 @@ bool is_without_proxy(std::string_view host, std::string_view list) {
 
 std::optional<Proxy> proxy_for(std::string_view url, std::string_view given) {
   if (given == "-") return std::nullopt;
-  const Url parsed = parse(url, 0);
-  if (parsed == nullptr) return Proxy{.address = std::string(given), .source = "proxy"};
+  const std::optional<Url> parsed = parse(url);
+  if (!parsed) return Proxy{.address = std::string(given), .source = "proxy"};
   const std::optional<Variable> list = variable({"no_proxy", "NO_PROXY"});
-  if (list && is_without_proxy(part(parsed, CURLUPART_HOST), list->value)) return std::nullopt;
+  if (list && is_without_proxy(parsed->host, list->value)) return std::nullopt;
   if (!given.empty()) return read_proxy(std::string(given), "proxy");
-  std::optional<Variable> found = proxy_variable(part(parsed, CURLUPART_SCHEME));
+  std::optional<Variable> found = proxy_variable(parsed->scheme);
   if (!found) return std::nullopt;
   return read_proxy(std::move(found->value), std::move(found->name));
 }

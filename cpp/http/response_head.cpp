@@ -1,6 +1,8 @@
 #include "http/response_head.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <system_error>
 
 namespace orchestra::http {
 namespace {
@@ -10,6 +12,12 @@ std::string_view trimmed(std::string_view text) {
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
   while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
   return text;
+}
+
+bool is_content_length(std::string_view name) {
+  constexpr std::string_view kName = "content-length";
+  return std::equal(name.begin(), name.end(), kName.begin(), kName.end(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + ('a' - 'A') : a) == b; });
 }
 
 // "HTTP/1.1 200 OK", and "HTTP/2 200": three digits after the first blank. 0: none.
@@ -51,6 +59,7 @@ ResponseHead::Progress ResponseHead::add(std::string_view line) {
     if (status_ < 200) {
       status_ = 0;
       lines_ = 0;
+      length_.reset();
       headers_.clear();
       return Progress::More;
     }
@@ -66,8 +75,21 @@ ResponseHead::Progress ResponseHead::add(std::string_view line) {
   }
   const auto colon = line.find(':');
   if (colon == std::string_view::npos) return fail("a header of the answer has no colon");
-  headers_.add(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+  const std::string_view name = trimmed(line.substr(0, colon)), value = trimmed(line.substr(colon + 1));
+  if (is_content_length(name) && !add_length(value)) return fail("the answer has no valid Content-Length");
+  headers_.add(name, value);
   return Progress::More;
+}
+
+// The same length may be said twice.
+bool ResponseHead::add_length(std::string_view digits) {
+  std::int64_t length = 0;
+  const char* const end = digits.data() + digits.size();
+  const auto [read_to, fault] = std::from_chars(digits.data(), end, length);
+  if (fault != std::errc() || read_to != end || digits.front() == '-') return false;
+  if (length_.value_or(length) != length) return false;
+  length_ = length;
+  return true;
 }
 
 }  // namespace orchestra::http

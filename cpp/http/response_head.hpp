@@ -1,7 +1,10 @@
-// ResponseHead: the head of an answer, gathered line by line: interim 1xx heads are skipped, limits kept.
+// ResponseHead: the head of an answer, gathered line by line: interim 1xx heads are skipped, limits kept, and lengths
+// that libcurl would read in a way of its own are refused.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +38,7 @@ class ResponseHead {
 
  private:
   Progress fail(std::string_view what);
+  [[nodiscard]] bool add_length(std::string_view digits);
   Progress fail_limit(std::string_view limit, std::size_t value);
 
   HeadLimits limits_;
@@ -42,7 +46,8 @@ class ResponseHead {
   std::string fault_;
   std::size_t bytes_ = 0;
   std::size_t lines_ = 0;
-  int status_ = 0;  // 0: the next line is a status line
+  std::optional<std::int64_t> length_;  // what it says of the body
+  int status_ = 0;                      // 0: the next line is a status line
   bool complete_ = false;
 };
 

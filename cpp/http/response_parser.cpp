@@ -155,7 +155,7 @@ void ResponseParser::begin_head() {
   headers_.clear();
   lines_ = 0;
   length_.reset();
-  is_http10_ = is_chunked_ = says_close_ = says_keep_alive_ = false;
+  is_http10_ = is_chunked_ = is_encoded_ = says_close_ = says_keep_alive_ = false;
 }
 
 void ResponseParser::fail(ParseFault fault) {
@@ -345,6 +345,8 @@ void ResponseParser::interpret(std::string_view name, std::string_view value) {
   } else if (same_token(name, "transfer-encoding")) {
     if (is_chunked_ || !same_token(value, "chunked")) return fail(ParseFault::TransferEncoding);
     is_chunked_ = true;
+  } else if (same_token(name, "content-encoding")) {
+    is_encoded_ = true;
   } else if (same_token(name, "connection")) {
     for (std::string_view rest = value; !rest.empty();) {
       const std::size_t comma = std::min(rest.find(','), rest.size());

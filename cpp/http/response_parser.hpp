@@ -69,6 +69,8 @@ class ResponseParser {
   [[nodiscard]] bool has_line() const { return has_line_; }
   // on_head was called.
   [[nodiscard]] bool has_head() const { return has_head_; }
+  // REQUIRES: has_head(). It names a Content-Encoding.
+  [[nodiscard]] bool is_encoded() const { return is_encoded_; }
   [[nodiscard]] bool is_complete() const { return state_ == State::Complete; }
   // REQUIRES: is_complete(). The connection may carry another answer.
   [[nodiscard]] bool keeps_connection() const { return keeps_connection_; }
@@ -129,6 +131,7 @@ class ResponseParser {
   std::optional<std::uint64_t> length_;
   bool is_http10_ = false;
   bool is_chunked_ = false;
+  bool is_encoded_ = false;
   bool says_close_ = false;
   bool says_keep_alive_ = false;
 };

@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -381,6 +383,46 @@ TEST_P(ExchangeTest, closes_within_a_moment_of_a_cancel) {
   exchange->cancel(id);
   ASSERT_TRUE(loop.run_until([&] { return closed_at != 0; }));
   EXPECT_LT(closed_at - cancelled_at, 100'000'000);
+}
+
+// The descriptor of the connection to that port in this process; -1: none.
+int connection_to(std::uint16_t port) {
+  for (int fd = 0; fd < 1024; ++fd) {
+    sockaddr_in peer{};
+    socklen_t size = sizeof peer;
+    const bool is_connected = getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+    if (is_connected && peer.sin_family == AF_INET && ntohs(peer.sin_port) == port) return fd;
+  }
+  return -1;
+}
+
+TEST_P(ExchangeTest, a_cancel_is_seen_though_a_forked_child_holds_the_socket) {
+  std::atomic<bool> closed = false;
+  RawServer server([&](RawServer::Connection& connection) {
+    connection.read_request();
+    closed = connection.wait_for_close();
+  });
+  RecordingSink sink;
+  const ExchangeId id = start(sink, origin_of(server.url()));
+  ASSERT_TRUE(loop.run_until([&] { return sink.log == "connected "; }));
+  const int held = dup(connection_to(server.port()));
+  ASSERT_GE(held, 0);
+  exchange->cancel(id);
+  EXPECT_TRUE(loop.run_until([&] { return closed.load(); }));
+  close(held);
+}
+
+TEST_P(ExchangeTest, refuses_lengths_that_can_be_read_in_two_ways) {
+  const auto with = [](const std::string& headers) { return "HTTP/1.1 200 OK\r\n" + headers + "\r\nok"; };
+  EXPECT_EQ(answered_with(with("Content-Length: 2\r\ncontent-length: 2\r\n")), EndKind::Complete);
+  for (const std::string headers :
+       {"Content-Length: 2\r\nContent-Length: 3\r\n", "Content-Length: 9223372036854775808\r\n",
+        "Content-Length: 18446744073709551618\r\n", "Content-Length: -2\r\n", "Content-Length: 2, 2\r\n",
+        "Content-Length: 2x\r\n", "Content-Length:\r\n"}) {
+    RecordingSink sink;
+    EXPECT_EQ(answered_with(with(headers), sink), EndKind::Malformed) << headers;
+    EXPECT_EQ(sink.body, "") << headers;
+  }
 }
 
 TEST_P(ExchangeTest, works_on_several_loops_at_once) {

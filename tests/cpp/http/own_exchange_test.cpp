@@ -421,6 +421,63 @@ TEST_F(OwnExchangeTest, a_server_that_has_half_closed_may_still_answer) {
   EXPECT_TRUE(loop.run_until([&] { return exchange->connections() == 0; }));
 }
 
+TEST_F(OwnExchangeTest, does_not_keep_a_connection_that_is_closed_with_the_answer) {
+  std::atomic<bool> has_read = false, may_answer = false, has_closed = false;
+  RawServer server([&](RawServer::Connection& connection) {
+    connection.read_request();
+    has_read = true;
+    while (!may_answer) std::this_thread::yield();
+    connection.send(kOk);
+    shutdown(connection.fd(), SHUT_WR);
+    has_closed = true;
+    connection.wait_for_close();
+  });
+  const auto origin = origin_of(server.url());
+  RecordingSink first, second;
+  first.ended = [&] {
+    EXPECT_EQ(exchange->connections(), 0u);
+    start(second, origin);
+  };
+  start(first, origin);
+  ASSERT_TRUE(loop.run_until([&] { return has_read.load(); }));
+  may_answer = true;
+  while (!has_closed) std::this_thread::yield();
+  ASSERT_TRUE(run_to_end(second));
+  EXPECT_EQ(first.end->kind, EndKind::Complete);
+  EXPECT_EQ(second.end->kind, EndKind::Complete) << second.end->message;
+  EXPECT_EQ(server.connections_seen(), 2u);
+}
+
+TEST_F(OwnExchangeTest, learns_that_a_server_closes_right_after_its_answers) {
+  std::atomic<int> closed = 0;
+  std::atomic<bool> may_close = false;
+  RawServer server([&](RawServer::Connection& connection) {
+    connection.read_request();
+    connection.send(kOk);
+    while (!may_close) std::this_thread::yield();
+    shutdown(connection.fd(), SHUT_WR);
+    ++closed;
+    connection.wait_for_close();
+  });
+  const auto origin = origin_of(server.url());
+  RecordingSink first, second, third;
+  start(first, origin);
+  ASSERT_TRUE(run_to_end(first));
+  may_close = true;
+  ASSERT_TRUE(loop.run_until([&] { return exchange->connections() == 0; }));
+  may_close = false;
+  // The close comes in the turn of the answer, and the next request is made in the same turn.
+  second.ended = [&] {
+    may_close = true;
+    while (closed < 2) std::this_thread::yield();
+    start(third, origin);
+  };
+  start(second, origin);
+  ASSERT_TRUE(run_to_end(third));
+  EXPECT_EQ(third.end->kind, EndKind::Complete) << third.end->message;
+  EXPECT_EQ(server.connections_seen(), 3u);
+}
+
 TEST_F(OwnExchangeTest, uses_the_connection_that_was_used_last) {
   std::mutex mutex;
   std::vector<int> used;

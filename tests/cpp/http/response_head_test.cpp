@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace orchestra::http {
 namespace {
@@ -75,6 +76,29 @@ TEST(ResponseHead, refuses_what_is_no_head) {
   ResponseHead head({});
   EXPECT_EQ(head.add("HTTP/1.1 200 OK\r\n"), Progress::More);
   EXPECT_EQ(head.add("no colon\r\n"), Progress::Malformed);
+}
+
+TEST(ResponseHead, reads_lengths_strictly) {
+  const auto takes = [](std::vector<std::string> lines) {
+    ResponseHead head({});
+    Progress progress = head.add("HTTP/1.1 200 OK\r\n");
+    for (const std::string& line : lines) progress = head.add(line + "\r\n");
+    return progress == Progress::More;
+  };
+  EXPECT_TRUE(takes({"Content-Length: 9223372036854775807"}));
+  EXPECT_TRUE(takes({"content-length:  7 ", "CONTENT-LENGTH: 07"}));
+  EXPECT_TRUE(takes({"Content-Lengths: x"}));
+  EXPECT_FALSE(takes({"Content-Length: 9223372036854775808"}));
+  EXPECT_FALSE(takes({"Content-Length: 7", "Content-Length: 8"}));
+  for (const char* value : {"", "-0", "+7", "7,7", "7 7", "0x7", "7a"}) {
+    EXPECT_FALSE(takes({std::string("Content-Length: ") + value})) << value;
+  }
+}
+
+TEST(ResponseHead, a_length_of_an_interim_head_is_none_of_the_answer) {
+  ResponseHead head({});
+  for (const char* line : {"HTTP/1.1 103 Early Hints", "Content-Length: 7", "", "HTTP/1.1 200 OK"}) head.add(line);
+  EXPECT_EQ(head.add("Content-Length: 8"), Progress::More);
 }
 
 TEST(ResponseHead, drops_trailers) {
