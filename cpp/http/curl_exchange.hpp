@@ -1,6 +1,6 @@
 // CurlExchange: the exchange over libcurl: HTTP/1.1 with kept connections, TLS, proxies. It lives on one event loop and
 // belongs to that loop's thread, its making and destruction too. Any number of them may live in one process, each on
-// its own loop; they share nothing.
+// its own loop; they share nothing. One that is never used holds no file and has not touched libcurl.
 //
 // libcurl calls back while it runs, and must not be called again from there. So a start or cancel that a sink asks for
 // in such a call is done right after libcurl has returned, and resume() always by a timer of the same turn.

@@ -17,6 +17,8 @@ from orchestra.testing import FakeProviders
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A test as docs/reliability.md names it: `python/FILE.py::function`, `cpp/FILE.cpp::Suite.case`.
+PROOF = re.compile(r"`([\w/]+\.(?:cpp|hpp|py))::(\w+)(?:\.(\w+))?`")
 
 # What the models of README.md answer, in the order in which it asks.
 README_ANSWERS = [
@@ -85,3 +87,18 @@ def test_the_links_of_the_documents_lead_somewhere() -> None:
     for path in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
             assert "://" in target or (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def is_a_test(file: str, name: str, case: str) -> bool:
+    path = ROOT / "tests" / file
+    kind = rf"^(?:TYPED_)?TEST(?:_[FP])?\({name},\s*{case}\)" if case else rf"^ *def {name}\("
+    return path.exists() and re.search(kind, path.read_text(), re.MULTILINE) is not None
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    promises, found, _ = (ROOT / "docs" / "reliability.md").read_text().partition("\n## What is not promised\n")
+    assert found
+    for promise in re.split(r"^- ", promises, flags=re.MULTILINE)[1:]:
+        proofs = PROOF.findall(promise)
+        assert len(proofs) == promise.count("::") > 0, promise
+        assert not (gone := [proof for proof in proofs if not is_a_test(*proof)]), f"{promise} names {gone}"

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include "http/exchanges.hpp"
@@ -445,6 +447,19 @@ TEST_P(ExchangeTest, works_on_several_loops_at_once) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(complete, 150);
+}
+
+TEST_P(ExchangeTest, holds_no_file_before_it_is_used) {
+  const auto open_files = [] {
+    std::set<int> files;
+    for (int fd = 0; fd < 1024; ++fd) {
+      if (fcntl(fd, F_GETFD) != -1) files.insert(fd);
+    }
+    return files;
+  };
+  const std::set<int> before = open_files();
+  const auto unused = make_exchange(GetParam(), loop.loop());
+  EXPECT_EQ(open_files(), before);
 }
 
 TEST_P(ExchangeTest, closes_idle_connections_when_it_goes) {

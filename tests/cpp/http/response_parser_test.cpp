@@ -248,6 +248,26 @@ TEST(ResponseParser, forgets_the_last_answer) {
   }
 }
 
+TEST(ResponseParser, knows_whether_a_body_is_encoded) {
+  ParserRun run;
+  const auto is_encoded = [&](const std::string& headers) {
+    run.parser.reset();
+    run.feed("HTTP/1.1 200 OK\r\n" + headers + "Content-Length: 0\r\n\r\n");
+    EXPECT_TRUE(run.parser.is_complete()) << headers;
+    return run.parser.is_encoded();
+  };
+  for (const char* header : {"Content-Encoding: gzip\r\n", "content-encoding:gzip\r\n", "CONTENT-ENCODING: br\r\n"}) {
+    EXPECT_TRUE(is_encoded(header)) << header;
+    EXPECT_FALSE(is_encoded("")) << "after " << header;
+  }
+  EXPECT_FALSE(is_encoded("Content-Encodings: gzip\r\n"));
+  EXPECT_FALSE(is_encoded("X-Content-Encoding: gzip\r\n"));
+  run.parser.reset();
+  run.feed("HTTP/1.1 103 Early Hints\r\nContent-Encoding: gzip\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");
+  EXPECT_TRUE(run.parser.is_complete());
+  EXPECT_FALSE(run.parser.is_encoded());
+}
+
 TEST(ResponseParser, counts_each_answer_by_itself) {
   const std::string bytes = repeated(8, "HTTP/1.1 100 Continue\r\n\r\n") + kOkLine + "Content-Length: 0\r\n\r\n";
   ParserRun run({.bytes = bytes.size(), .lines = 1});
