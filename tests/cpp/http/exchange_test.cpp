@@ -266,8 +266,8 @@ TEST_P(ExchangeTest, stops_reading_for_real_while_paused) {
   const std::size_t before = resident_bytes();
   id = start(sink, origin_of(server.url()));
   ASSERT_TRUE(loop.run_until([&] { return stuck.load(); }));
-  EXPECT_LT(taken, 10'000'000u);  // the kernel's buffers
-  EXPECT_LT(resident_bytes() - before, 5'000'000u);
+  EXPECT_LT(taken, 10'000'000u);                      // the kernel's buffers
+  EXPECT_LT(resident_bytes() - before, 10'000'000u);  // libcurl's own start is among it
   exchange->resume(id);
   ASSERT_TRUE(run_to_end(sink));
   EXPECT_EQ(sink.body.size(), kSize);
