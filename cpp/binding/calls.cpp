@@ -103,6 +103,7 @@ void Calls::cancel(py::handle future, std::string why) {
 }
 
 void Calls::deliver() {
+  leave_if_ending();
   std::vector<Announcement> announced = std::move(announced_);
   queue_->drain(announced);
   for (Announcement& announcement : announced) {

@@ -84,12 +84,12 @@ class Walker {
       out_.append(buffer, end);
       return true;
     }
-    const py::str text(py::reinterpret_steal<py::object>(PyLong_Type.tp_repr(value)));
+    const auto text = py::reinterpret_steal<py::object>(PyLong_Type.tp_repr(value));
     if (!text) {
       PyErr_Clear();
       return fail("the number is too large");
     }
-    out_ += static_cast<std::string>(text);
+    out_ += text.cast<std::string>();
     return true;
   }
   bool write_float(double value) {

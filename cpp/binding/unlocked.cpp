@@ -16,6 +16,8 @@ namespace {
 std::atomic<bool> stopped{false};
 std::atomic<int> count{0};
 
+bool keeps_lock() { return stopped && !is_main_thread(); }
+
 }  // namespace
 
 Unlocked::Unlocked() {
@@ -39,7 +41,11 @@ bool is_main_thread() {
 }
 
 void stop_unlocking() { stopped = true; }
-bool keeps_lock() { return stopped && !is_main_thread(); }
+void leave_if_ending() {
+  if (!keeps_lock()) return;
+  PyErr_SetNone(PyExc_SystemExit);
+  throw pybind11::error_already_set();
+}
 int unlocked_threads() { return count; }
 void forget_unlocked_threads() { count = 0; }
 

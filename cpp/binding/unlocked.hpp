@@ -26,10 +26,10 @@ class Unlocked {
 // Signals of Python are handled in this thread only. Asked each time: a thread that forks is the main one of the child.
 bool is_main_thread();
 
-// From now on other threads keep the GIL. Wants the GIL.
+// From now on other threads keep the GIL: they must wait for nothing that may not come by itself. Wants the GIL.
 void stop_unlocking();
-// Whether this thread keeps the GIL: it must wait for nothing that may not come by itself.
-bool keeps_lock();
+// Ends such a thread silently, as Python does with daemon threads: raises SystemExit.
+void leave_if_ending();
 // Threads that are without the GIL now.
 int unlocked_threads();
 // In a forked child: the threads of the parent do not exist.

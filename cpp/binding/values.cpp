@@ -57,6 +57,88 @@ auto part(Get get) {
 // 128 bits travel as two numbers of 64.
 constexpr std::int64_t kSplit = 1'000'000'000'000'000;
 
+// pybind11 makes an instance without its value, which __init__ is to add; what is left without it reads memory that
+// nobody has written. So __new__ does both, or refuses; what comes from C++ is made by neither.
+PyObject* make_whole(PyTypeObject* type, PyObject* arguments, PyObject* keywords) {
+  PyObject* made = py::detail::make_new_instance(type);
+  if (made != nullptr && type->tp_init(made, arguments, keywords) != 0) Py_CLEAR(made);
+  return made;
+}
+
+PyObject* refuse_to_make(PyTypeObject* type, PyObject*, PyObject*) {
+  PyErr_Format(PyExc_TypeError, "%s: it comes from a call and cannot be made", type->tp_name);
+  return nullptr;
+}
+
+py::custom_type_setup made_by(newfunc make) {
+  return py::custom_type_setup([make](PyHeapTypeObject* type) { type->ht_type.tp_new = make; });
+}
+
+py::tuple usage_state(const Usage& usage) {
+  return py::make_tuple(usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens,
+                        usage.cache_write_1h_tokens, usage.reasoning_tokens, usage.audio_input_tokens,
+                        usage.audio_output_tokens, py::bytes(usage.service_tier), py::bytes(usage.raw));
+}
+
+Usage usage_from_state(const py::sequence& state) {
+  Usage usage;
+  std::size_t place = 0;
+  for (auto* count :
+       {&usage.input_tokens, &usage.output_tokens, &usage.cached_tokens, &usage.cache_write_tokens,
+        &usage.cache_write_1h_tokens, &usage.reasoning_tokens, &usage.audio_input_tokens, &usage.audio_output_tokens}) {
+    *count = state[place++].cast<std::optional<std::int64_t>>();
+  }
+  usage.service_tier = state[place++].cast<std::string>();
+  usage.raw = state[place++].cast<std::string>();
+  return usage;
+}
+
+py::tuple attempt_state(const Attempt& attempt) {
+  const py::object error = attempt.error ? py::object(py::int_(static_cast<int>(*attempt.error))) : py::none();
+  const py::object usage = attempt.usage ? py::object(usage_state(*attempt.usage)) : py::none();
+  return py::make_tuple(py::bytes(attempt.model), attempt.status, error, py::bytes(attempt.error_message),
+                        attempt.started, attempt.latency, attempt.retry_after, usage, cost_state(attempt.cost),
+                        attempt.dropped, attempt.transport);
+}
+
+Attempt attempt_from_state(const py::sequence& state) {
+  Attempt attempt;
+  attempt.model = state[0].cast<std::string>();
+  attempt.status = state[1].cast<std::optional<int>>();
+  if (!state[2].is_none()) attempt.error = static_cast<chat::ErrorKind>(state[2].cast<int>());
+  attempt.error_message = state[3].cast<std::string>();
+  attempt.started = state[4].cast<double>();
+  attempt.latency = state[5].cast<double>();
+  attempt.retry_after = state[6].cast<std::optional<double>>();
+  if (!state[7].is_none()) attempt.usage = usage_from_state(state[7].cast<py::sequence>());
+  attempt.cost = cost_from_state(state[8].cast<py::sequence>());
+  attempt.dropped = state[9].cast<std::vector<std::string>>();
+  attempt.transport = state[10].cast<std::string>();
+  return attempt;
+}
+
+py::tuple fragment_state(const ToolFragment& fragment) {
+  return py::make_tuple(fragment.index, py::bytes(fragment.id), py::bytes(fragment.name),
+                        py::bytes(fragment.arguments));
+}
+
+ToolFragment fragment_from_state(const py::sequence& state) {
+  return {.index = state[0].cast<std::int64_t>(),
+          .id = state[1].cast<std::string>(),
+          .name = state[2].cast<std::string>(),
+          .arguments = state[3].cast<std::string>()};
+}
+
+// Makes the values of a class copyable, and picklable by every protocol.
+template <class Value>
+void restorable(py::class_<Value>& type, py::tuple (*state)(const Value&), Value (*restore)(const py::sequence&)) {
+  type.def_static("_restore", restore);
+  type.def("__reduce__", [state](const py::object& self) {
+    const py::object maker = py::module_::import("orchestra.reply").attr("_restore");
+    return py::make_tuple(maker, py::make_tuple(py::type::of(self).attr("__name__"), state(self.cast<const Value&>())));
+  });
+}
+
 }  // namespace
 
 py::tuple cost_state(const Cost& cost) {
@@ -85,7 +167,10 @@ Cost cost_from_state(const py::sequence& state) {
 }
 
 void bind_values(py::module_& module) {
-  py::class_<Usage>(module, "Usage", "Token counts of a reply as its provider reported them. None: not reported.")
+  py::class_<Usage> usage_class(module, "Usage",
+                                "Token counts of a reply as its provider reported them. None: not reported.",
+                                py::is_final(), made_by(&make_whole));
+  usage_class
       .def(py::init([](std::optional<std::int64_t> input, std::optional<std::int64_t> output,
                        std::optional<std::int64_t> cached, std::optional<std::int64_t> cache_write,
                        std::optional<std::int64_t> cache_write_1h, std::optional<std::int64_t> reasoning,
@@ -117,8 +202,9 @@ void bind_values(py::module_& module) {
       .def_property_readonly("raw", [](const Usage& usage) { return to_python(usage.raw); })
       .def("__repr__", &usage_repr);
 
-  py::class_<Cost>(module, "Cost", "What something cost, exact in whole nano-dollars. None: unknown.")
-      .def_readonly("known", &Cost::known)
+  py::class_<Cost> cost_class(module, "Cost", "What something cost, exact in whole nano-dollars. None: unknown.",
+                              py::is_final(), made_by(&refuse_to_make));
+  cost_class.def_readonly("known", &Cost::known)
       .def_readonly("estimated", &Cost::estimated)
       .def_property_readonly("nano_usd",
                              [](const Cost& cost) -> std::optional<std::int64_t> {
@@ -140,11 +226,11 @@ void bind_values(py::module_& module) {
             return sum;
           },
           py::arg("costs"), "The sum; an unknown part makes it unknown, with at_least_usd.")
-      .def("__repr__", &cost_repr)
-      .def(py::pickle(&cost_state, [](const py::tuple& state) { return cost_from_state(state); }));
+      .def("__repr__", &cost_repr);
 
-  py::class_<Attempt>(module, "Attempt", "One request to one provider.")
-      .def_readonly("model", &Attempt::model)
+  py::class_<Attempt> attempt_class(module, "Attempt", "One request to one provider.", py::is_final(),
+                                    made_by(&refuse_to_make));
+  attempt_class.def_readonly("model", &Attempt::model)
       .def_readonly("status", &Attempt::status)
       .def_property_readonly(
           "error",
@@ -170,8 +256,9 @@ void bind_values(py::module_& module) {
                     self.attr("cost"), self.attr("dropped"));
       });
 
-  py::class_<ToolFragment>(module, "ToolFragment", "A piece of a streamed tool call.")
-      .def_readonly("index", &ToolFragment::index)
+  py::class_<ToolFragment> fragment_class(module, "ToolFragment", "A piece of a streamed tool call.", py::is_final(),
+                                          made_by(&refuse_to_make));
+  fragment_class.def_readonly("index", &ToolFragment::index)
       .def_property_readonly("id", [](const ToolFragment& fragment) { return str_or_none(fragment.id); })
       .def_property_readonly("name", [](const ToolFragment& fragment) { return str_or_none(fragment.name); })
       .def_property_readonly("arguments_json", [](const ToolFragment& fragment) { return to_str(fragment.arguments); })
@@ -179,6 +266,10 @@ void bind_values(py::module_& module) {
         return py::str("ToolFragment(index={}, id={!r}, name={!r}, arguments_json={!r})")
             .format(self.attr("index"), self.attr("id"), self.attr("name"), self.attr("arguments_json"));
       });
+  restorable(usage_class, &usage_state, &usage_from_state);
+  restorable(cost_class, &cost_state, &cost_from_state);
+  restorable(attempt_class, &attempt_state, &attempt_from_state);
+  restorable(fragment_class, &fragment_state, &fragment_from_state);
 }
 
 }  // namespace orchestra::binding

@@ -19,6 +19,34 @@ constexpr double kBackoffScale = 0.05;
 constexpr double kThrottleScale = 1.0;
 constexpr double kBackoffCap = 20.0;
 
+constexpr std::size_t kLeastHidden = 4;
+
+void hide(std::string_view secret, std::string& text) {
+  for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3)) {
+    text.replace(at, secret.size(), "***");
+  }
+}
+
+// An excerpt may end within a secret; fewer characters of it tell nothing.
+void hide_at_end(std::string_view secret, std::string& text) {
+  constexpr std::size_t kLeast = 8;
+  for (; secret.size() >= kLeast; secret.remove_suffix(1)) {
+    if (!text.ends_with(secret)) continue;
+    text.replace(text.size() - secret.size(), secret.size(), "***");
+    return;
+  }
+}
+
+// Calls use() with "Bearer KEY" as a whole, and with KEY alone.
+template <class Use>
+void for_each_form(std::string_view secret, Use use) {
+  while (secret.size() >= kLeastHidden) {
+    use(secret);
+    const std::size_t space = std::min(secret.find(' '), secret.size() - 1);
+    secret.remove_prefix(space + 1);
+  }
+}
+
 }  // namespace
 
 Result<protocol::EncodedRequest> encode_for(const CallSpec& spec, const Target& target) {
@@ -275,21 +303,24 @@ Error Call::stop_error() const {
   return deadline_error("total", spec_.timeout.total);
 }
 
+template <class Use>
+void Call::for_each_hidden(Use use) const {
+  if (head_ == nullptr) return;
+  for (const auto& secret : head_->secrets) for_each_form(secret, use);
+  for (const auto& secret : target().link->hidden) for_each_form(secret, use);
+}
+
 std::string Call::cleaned(std::string text) const {
-  if (head_ == nullptr) return text;
-  for (const auto& secret : head_->secrets) {
-    if (secret.size() < 4) continue;
-    for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3)) {
-      text.replace(at, secret.size(), "***");
-    }
-  }
+  for_each_hidden([&](std::string_view secret) { hide(secret, text); });
   return text;
 }
 
 // A provider may repeat the key that it was sent: it is taken out of everything that is shown.
 void Call::clean(Error& error) const {
-  error.message = cleaned(std::move(error.message));
-  error.body = cleaned(std::move(error.body));
+  for (std::string* text : {&error.message, &error.body}) {
+    *text = cleaned(std::move(*text));
+    for_each_hidden([&](std::string_view secret) { hide_at_end(secret, *text); });
+  }
 }
 
 Partial Call::partial() const {

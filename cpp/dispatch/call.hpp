@@ -202,6 +202,9 @@ class Call final : public runtime::ExchangeSink, private runtime::Work, public s
   void take_deltas(std::size_t first);
   void book(const std::optional<chat::Error>& error);
   void clean(chat::Error& error) const;
+  // Calls use(text) with every form of the secrets that were sent.
+  template <class Use>
+  void for_each_hidden(Use use) const;
   [[nodiscard]] std::string cleaned(std::string text) const;
 
   // Between attempts

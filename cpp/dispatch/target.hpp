@@ -31,6 +31,7 @@ struct Link {
   std::shared_ptr<const runtime::Origin> origin;
   std::string path_prefix;
   std::vector<ProviderHeader> headers;
+  std::vector<std::string> hidden;  // besides its secrets, what no error may show though it is sent back
   std::optional<SecretHandle> key;
   std::string key_header;         // carries the key as it is; "": as the format says
   bool deployment_paths = false;  // Azure: the model's name stands in the path, /openai/deployments/NAME

@@ -7,6 +7,7 @@
 #include "catalog/fields.hpp"
 #include "engine/address.hpp"
 #include "http/proxy.hpp"
+#include "protocol/data_url.hpp"
 #include "protocol/format.hpp"
 
 namespace orchestra::engine {
@@ -26,6 +27,11 @@ const std::vector<std::string_view> kTransports = {"auto", "own", "curl"};
 const std::vector<std::string_view> kProviderKeys = {"name",    "protocol", "base_url",  "api_key",
                                                      "headers", "privacy",  "region",    "proxy",
                                                      "ca_file", "insecure", "transport", "options"};
+
+// Headers that carry no credentials.
+const std::vector<std::string_view> kHarmless = {
+    "accept",       "accept-encoding", "accept-language", "anthropic-beta", "content-type", "anthropic-version",
+    "http-referer", "openai-beta",     "origin",          "referer",        "user-agent",   "x-title"};
 
 // What a built-in provider takes besides the common arguments.
 struct Option {
@@ -95,6 +101,7 @@ class ProviderReader {
       provider_->privacy = static_cast<catalog::Privacy>(*place);
     }
     provider_->region = fields_.text("region");
+    read_hidden();
     read_transport();
     read_options();
     if (fields_.error()) return *fields_.error();
@@ -220,7 +227,24 @@ class ProviderReader {
     if (!address.empty() && !is_proxy_address(address))
       return fields_.fail("proxy", "is no address such as http://host:3128");
     origin_->ca_file = fields_.text("ca_file").value_or("");
+    if (origin_->ca_file.find('\0') != std::string::npos) fields_.fail("ca_file", "is no path: it holds a NUL");
     origin_->insecure = fields_.boolean("insecure").value_or(false);
+  }
+
+  // Credentials that were not given as secrets.
+  void read_hidden() {
+    constexpr std::size_t kLeast = 8;  // shorter values are words that an error may need
+    for (const auto& header : link_->headers) {
+      const auto* text = std::get_if<std::string>(&header.value);
+      if (text != nullptr && text->size() >= kLeast &&
+          std::ranges::find(kHarmless, lowered(header.name)) == kHarmless.end())
+        link_->hidden.push_back(*text);
+    }
+    const auto proxy = http::proxy_for(origin_->url, origin_->proxy);
+    if (proxy && !(proxy->user + proxy->password).empty()) {
+      link_->hidden.push_back(proxy->password.empty() ? proxy->user : proxy->password);
+      link_->hidden.push_back(protocol::encode_base64(proxy->user + ":" + proxy->password));
+    }
   }
 
   // Which exchange carries the requests is settled here, for all of them: a second one never tries what the first

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "chat/request_check.hpp"
+
 namespace orchestra::engine {
 
 namespace {
@@ -13,7 +15,13 @@ using chat::ErrorKind;
 
 Error invalid(std::string message) { return chat::make_error(ErrorKind::InvalidRequest, std::move(message)); }
 
-std::string quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
+std::string quoted(std::string_view name) {
+  constexpr std::size_t kMost = 100;
+  if (name.size() <= kMost) return '"' + std::string(name) + '"';
+  std::size_t end = kMost;
+  while ((static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;  // within a character
+  return '"' + std::string(name.substr(0, end)) + "...\"";
+}
 
 std::string provider_names(const Config& config) {
   std::string names;
@@ -72,12 +80,12 @@ Result<dispatch::CallSpec> select(const Settings& settings, std::shared_ptr<cons
   const json::Value route = root["route"];
   if (model && route) return invalid("model and route: give one of both, not both");
   if (route) {
-    return invalid("route: there is no route " + std::string(route.raw()) + "; this engine has no routes, give model=");
+    return invalid("route: there is no route " + chat::quoted(route) + "; this engine has no routes, give model=");
   }
   if (!model) return invalid("model: give model=\"provider/model\"; this engine has no routes");
 
   const auto add = [&](json::Value name, const std::string& path) -> Status {
-    if (!name.is_string()) return invalid(path + ": a model's name is a string, not " + std::string(name.raw()));
+    if (!name.is_string()) return invalid(path + ": a model's name is a string, not " + chat::quoted(name));
     const std::string_view plain = name.raw().substr(1, name.raw().size() - 2);
     if (plain.find('\\') == std::string_view::npos) {
       if (auto known = settings.targets->find(plain)) {

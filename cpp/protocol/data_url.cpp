@@ -63,6 +63,19 @@ std::optional<DataUrl> parse_data_url(std::string_view url) {
   return DataUrl{std::string(head), *std::move(base64)};
 }
 
+std::string encode_base64(std::string_view bytes) {
+  std::string out;
+  std::uint32_t bits = 0;
+  int have = 0;
+  for (const char c : bytes) {
+    bits = bits << 8 | static_cast<std::uint8_t>(c);
+    for (have += 8; have >= 6; have -= 6) out += kAlphabet[bits >> (have - 6) & 63];
+  }
+  if (have > 0) out += kAlphabet[bits << (6 - have) & 63];
+  out.resize((out.size() + 3) / 4 * 4, '=');
+  return out;
+}
+
 std::string decode_base64(std::string_view base64) {
   std::string out;
   out.reserve(base64.size() / 4 * 3);

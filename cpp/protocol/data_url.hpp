@@ -18,6 +18,9 @@ std::optional<DataUrl> parse_data_url(std::string_view url);
 // Either alphabet, with or without padding and line breaks, to the standard alphabet with padding.
 std::optional<std::string> standard_base64(std::string_view text);
 
+// Standard alphabet, padded.
+std::string encode_base64(std::string_view bytes);
+
 // REQUIRES: standard alphabet, padded.
 std::string decode_base64(std::string_view base64);
 

@@ -17,6 +17,7 @@ using chat::ErrorKind;
 
 constexpr std::size_t kParsedBody = 1u << 20;  // a larger error body is a page, not an object
 constexpr std::size_t kMessageExcerpt = 200;
+constexpr int kProxyWantsCredentials = 407;  // which no provider says
 
 struct ProviderWords {
   std::string message, code, type;
@@ -153,6 +154,7 @@ Meaning meaning_of_client_error(const ProviderWords& words) {
 
 Meaning meaning_of_status(int status, const ProviderWords& words) {
   switch (status) {
+    case kProxyWantsCredentials: return {ErrorKind::Connect};
     case 401: return {ErrorKind::Authentication};
     case 402: return {ErrorKind::RateLimited};
     case 403: return {ErrorKind::PermissionDenied};
@@ -220,7 +222,9 @@ Error error_of_answer(int status, std::string_view body, const ErrorPaths& paths
     words = read_words(document.root(), paths);
   }
   std::string message = words.message;
-  if (message.empty()) {
+  if (status == kProxyWantsCredentials) {
+    message = "the proxy asks for a user and a password: http://user:password@host:port";
+  } else if (message.empty()) {
     message = "HTTP " + std::to_string(status);
     if (status >= 300 && status < 400) message += ", a redirect, which is never followed";
     if (!content.empty()) message += ": " + valid_text(content, kMessageExcerpt);

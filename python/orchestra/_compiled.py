@@ -1,8 +1,21 @@
-"""The only module that imports the compiled one; checks that both are of the same version."""
+"""The only module that imports the compiled one; checks where it may live, and that both are of the same version."""
 
 from __future__ import annotations
 
+import sys
+
 import orchestra
+
+try:
+    if sys.version_info >= (3, 13):
+        import _interpreters as interpreters
+    else:
+        import _xxsubinterpreters as interpreters  # type: ignore[import-not-found]
+except ImportError:  # a Python that was built without them
+    pass
+else:
+    if interpreters.get_current() != interpreters.get_main():  # the compiled module would wait for ever
+        raise ImportError("orchestra works in the main interpreter only, not in a sub-interpreter")
 
 try:
     from . import _core as core

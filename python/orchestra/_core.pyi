@@ -45,6 +45,8 @@ class Usage:
     def total_tokens(self) -> int | None: ...
     @property
     def raw(self) -> dict[str, Any] | None: ...
+    @staticmethod
+    def _restore(state: Sequence[Any]) -> Usage: ...
 
 class Cost:
     """What something cost, exact in whole nano-dollars. None: unknown."""
@@ -70,6 +72,8 @@ class Cost:
     @staticmethod
     def sum(costs: Iterable[Cost]) -> Cost:
         """The sum; an unknown part makes it unknown, with at_least_usd."""
+    @staticmethod
+    def _restore(state: Sequence[Any]) -> Cost: ...
 
 class Attempt:
     """One request to one provider."""
@@ -97,6 +101,8 @@ class Attempt:
     def dropped(self) -> list[str]: ...
     @property
     def transport(self) -> str: ...
+    @staticmethod
+    def _restore(state: Sequence[Any]) -> Attempt: ...
 
 class ToolFragment:
     """A piece of a streamed tool call."""
@@ -109,6 +115,8 @@ class ToolFragment:
     def name(self) -> str | None: ...
     @property
     def arguments_json(self) -> str: ...
+    @staticmethod
+    def _restore(state: Sequence[Any]) -> ToolFragment: ...
 
 class Delta:
     """One step of a stream; the last one alone has finish_reason and usage."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from .config import Retry, Timeout
+from .config import MOST_SECONDS, Retry, Timeout
 from .errors import InvalidRequest, from_fault
+from .plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,8 +115,9 @@ def lower(messages: Any, options: Any) -> tuple[dict[str, Any], Parser | None]:
 def _timeout(value: Any) -> dict[str, Any]:
     if isinstance(value, Timeout):
         return value.config()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InvalidRequest(f"timeout: must be a positive number of seconds or an orchestra.Timeout, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_SECONDS:
+        wanted = "a positive number of seconds or an orchestra.Timeout"
+        raise InvalidRequest(f"timeout: must be {wanted}, not {shown(value)}")
     return {"total": value}
 
 

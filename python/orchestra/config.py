@@ -8,10 +8,11 @@ and numbers of seconds and tries.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from orchestra.errors import ConfigError
-from orchestra.plain import frozen, is_mapping, path_text, plain, price_text, sequence
+from orchestra.errors import ConfigError, without_inner_frames
+from orchestra.plain import frozen, is_mapping, path_text, plain, price_text, sequence, shown
 from orchestra.secret import Secret, read_key
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     Price = str | int | float | Decimal  # USD per million tokens
 
+MOST_SECONDS = 1e308  # what a float holds
 # Most tries that a Retry may ask for; far beyond any use, and within the core's int.
 _MOST_TRIES = 1_000_000
 # Headers that carry credentials although they were given as plain text, by a part of their names.
@@ -41,7 +43,21 @@ class _Value:
     def _given(self) -> dict[str, Any]:
         """The arguments that differ from their defaults."""
         values = {name: getattr(self, name) for name in self._defaults}
-        return {name: value for name, value in values.items() if value != self._defaults[name]}
+        # One of another type is never asked whether it is equal.
+        return {
+            name: value
+            for name, value in values.items()
+            if type(value) is not type(self._defaults[name]) or value != self._defaults[name]
+        }
+
+    def _show(self) -> str:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        try:
+            return self._show()
+        except AttributeError:  # in a traceback that shows the locals of its constructor
+            return f"<{type(self).__name__}, half made>"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a {type(self).__name__} cannot be changed")
@@ -80,9 +96,9 @@ class Timeout(_Value):
     def __init__(self, total: float = 600, connect: float = 10, first_token: float = 120, idle: float = 60) -> None:
         values = {"total": total, "connect": connect, "first_token": first_token, "idle": idle}
         for name, value in values.items():
-            # `0 < value < inf` is false for NaN.
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
-                raise ConfigError(f"{name}: must be a number of seconds above 0, not {value!r:.50}")
+            # The comparison is false for NaN.
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MOST_SECONDS:
+                raise ConfigError(f"{name}: must be a number of seconds above 0, not {shown(value)}")
         self._keep(**values)
 
     def config(self) -> dict[str, float]:
@@ -94,8 +110,8 @@ class Timeout(_Value):
     def __hash__(self) -> int:
         return hash(tuple(self.config().values()))
 
-    def __repr__(self) -> str:
-        return _shown("Timeout", self.config())
+    def _show(self) -> str:
+        return _written("Timeout", self.config())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Timeout, tuple(self.config().values())
@@ -123,9 +139,9 @@ class Retry(_Value):
     def __init__(self, attempts: int = 3, total: int = 6, after_sent: bool = True) -> None:
         for name, value in (("attempts", attempts), ("total", total)):
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_TRIES:
-                raise ConfigError(f"{name}: must be a whole number from 1 to {_MOST_TRIES}, not {value!r:.50}")
+                raise ConfigError(f"{name}: must be a whole number from 1 to {_MOST_TRIES}, not {shown(value)}")
         if not isinstance(after_sent, bool):
-            raise ConfigError(f"after_sent: must be True or False, not {after_sent!r:.50}")
+            raise ConfigError(f"after_sent: must be True or False, not {shown(after_sent)}")
         self._keep(attempts=attempts, total=total, after_sent=after_sent)
 
     def config(self) -> dict[str, int]:
@@ -137,8 +153,8 @@ class Retry(_Value):
     def __hash__(self) -> int:
         return hash(tuple(self.config().values()))
 
-    def __repr__(self) -> str:
-        return _shown("Retry", self.config())
+    def _show(self) -> str:
+        return _written("Retry", self.config())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Retry, tuple(self.config().values())
@@ -172,8 +188,8 @@ class Provider(_Value):
         "region", "transport",
     )  # fmt: skip
     _defaults = {
-        "name": None, "protocol": None, "base_url": None, "headers": {}, "privacy": "public", "region": None,
-        "proxy": None, "ca_file": None, "insecure": False, "transport": "auto", "options": {},
+        "name": None, "protocol": None, "base_url": None, "headers": frozen({}), "privacy": "public", "region": None,
+        "proxy": None, "ca_file": None, "insecure": False, "transport": "auto", "options": frozen({}),
     }  # fmt: skip
 
     name: str
@@ -189,6 +205,7 @@ class Provider(_Value):
     transport: str
     options: Mapping[str, str]
 
+    @without_inner_frames
     def __init__(
         self,
         name: str,
@@ -243,10 +260,10 @@ class Provider(_Value):
 
     def config(self) -> dict[str, Any]:
         """Its arguments as a plain dict; instead of a key stands True, instead of a credential in a header `***`."""
-        shown = {name: plain(value, name) for name, value in self._public().items()}
+        config = {name: plain(value, name) for name, value in self._public().items()}
         if self.api_key is not None:
-            shown["api_key"] = True
-        return shown
+            config["api_key"] = True
+        return config
 
     def _public(self) -> dict[str, Any]:
         given = self._given()
@@ -270,7 +287,9 @@ class Provider(_Value):
     def _lower(self, secrets: list[KeySource]) -> dict[str, Any]:
         """The dict that the core reads. Each secret is appended to `secrets` and stands in the dict by its number."""
         lowered = self._plain(secrets)
-        key = self.api_key if self.api_key is not None else _environment(self.key_variable)
+        key = self.api_key
+        if key is None and _environment(self.key_variable) is not None:
+            key = Secret.env(self.key_variable)
         if key is not None:
             lowered["api_key"] = _reference(key, secrets)
         return lowered
@@ -282,13 +301,13 @@ class Provider(_Value):
 
     __hash__ = None  # type: ignore[assignment]  # a Secret has no hash
 
-    def __repr__(self) -> str:
-        shown = self._public()
-        shown.pop("name", None)
-        shown.update(shown.pop("options", {}))
+    def _show(self) -> str:
+        given = self._public()
+        given.pop("name", None)
+        given.update(given.pop("options", {}))
         if self.api_key is not None:
-            shown["api_key"] = Secret("hidden")
-        return _shown("Provider", shown, self.name)
+            given["api_key"] = Secret("hidden")
+        return _written("Provider", given, self.name)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Provider cannot be pickled: it may hold a key")
@@ -421,10 +440,10 @@ class Model(_Value):
     def __hash__(self) -> int:
         return hash(self.name)
 
-    def __repr__(self) -> str:
-        shown = self._given()
-        shown.pop("name")
-        return _shown("Model", shown, self.name)
+    def _show(self) -> str:
+        given = self._given()
+        given.pop("name")
+        return _written("Model", given, self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_model, (self.config(),)
@@ -455,16 +474,12 @@ def _check(kind: str, values: dict[str, Any]) -> None:
     core.check(kind, values)
 
 
-_key_variables: dict[str, str] = {}
-
-
+@functools.cache
 def builtin_key_variables() -> dict[str, str]:
     """The variable of the key of every built-in provider; empty for those without one."""
-    if not _key_variables:
-        from orchestra._compiled import core
+    from orchestra._compiled import core
 
-        _key_variables.update((name, variable) for name, _, _, variable in core.builtin_providers())
-    return _key_variables
+    return {name: variable for name, _, _, variable in core.builtin_providers()}
 
 
 def _variable_stem(name: str) -> str:
@@ -495,7 +510,7 @@ def _public_address(address: Any) -> Any:
     return f"{scheme}{mark}***@{rest.rpartition('@')[2]}" if "@" in rest else text
 
 
-def _shown(kind: str, values: Mapping[str, Any], *first: Any) -> str:
+def _written(kind: str, values: Mapping[str, Any], *first: Any) -> str:
     parts = [repr(value) for value in first]
     parts += [f"{name}={_bare(value)!r}" for name, value in values.items()]
     return f"{kind}({', '.join(parts)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import weakref
@@ -12,8 +13,8 @@ from ._compiled import core
 from .call import check_keywords, finish, lower
 from .certificates import fallback_ca_file
 from .config import Model, Provider, default_providers
-from .errors import ConfigError, InvalidRequest
-from .plain import is_mapping
+from .errors import ConfigError, InvalidRequest, without_inner_frames
+from .plain import is_mapping, shown
 from .stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Engine:
         ConfigError: Something is wrong; the message begins with its path, such as `providers[0].privacy`.
     """
 
+    @without_inner_frames
     def __init__(
         self,
         providers: Iterable[Provider] | None = None,
@@ -95,10 +97,10 @@ class Engine:
         self._secret_thread: threading.Thread | None = None
         self._forks = forks.count
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise ConfigError(f"seed: must be a whole number, 0 or more, not {seed!r}")
+            raise ConfigError(f"seed: must be a whole number, 0 or more, not {shown(seed)}")
         self._seed = seed
         if input_limits is not None and not is_mapping(input_limits):
-            raise ConfigError(f"input_limits: must be a mapping of names and whole numbers, not {input_limits!r:.50}")
+            raise ConfigError(f"input_limits: must be a mapping of names and whole numbers, not {shown(input_limits)}")
         self._input_limits = dict(input_limits or {})
         _refuse_later("routes", routes)
         if traces is not None:
@@ -112,6 +114,7 @@ class Engine:
         _engines.add(self)
 
     @classmethod
+    @without_inner_frames
     def load(cls, path: str | os.PathLike[str]) -> Engine:
         """An engine from a TOML file.
 
@@ -154,6 +157,7 @@ class Engine:
             **({"input_limits": self._input_limits} if self._input_limits else {}),
         }
 
+    @without_inner_frames
     def update(
         self,
         providers: Iterable[Provider] | None = None,
@@ -199,6 +203,8 @@ class Engine:
         self._secret_thread = None
         self._secrets.clear()
         self._start_core(self._lower(self._providers, self._models))
+        if self._closed:
+            self._core.close(0)
 
     def _start_core(self, config: dict[str, Any]) -> None:
         self._core = core.Core(config, self._static_secrets(), self._defaults)
@@ -251,8 +257,9 @@ class Engine:
         """chat() for asyncio: cancelling the task closes the upstream connection."""
         check_keywords("achat", options)
         call, parser = lower(messages, options)
+        live = self._live()
         calls = self._bridge().calls
-        future = calls.begin(self._live(), call)
+        future = calls.begin(live, call)
         try:
             reply = await future
         except BaseException:
@@ -277,8 +284,9 @@ class Engine:
         """stream() for asyncio; call it in a running event loop. There is nothing to await."""
         check_keywords("astream", options)
         call, parser = lower(messages, options)
+        live = self._live()
         calls = self._bridge().calls
-        stream = AsyncStream(self, calls, calls.open(self._live(), call), parser)
+        stream = AsyncStream(self, calls, calls.open(live, call), parser)
         stream._handle.start()
         return stream
 
@@ -343,7 +351,7 @@ class Engine:
             InvalidRequest: `timeout` is no number of seconds, 0 or more.
         """
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-            raise InvalidRequest(f"timeout: must be a number of seconds, 0 or more, not {timeout!r}")
+            raise InvalidRequest(f"timeout: must be a number of seconds, 0 or more, not {shown(timeout)}")
         self._closed = True
         if self._forks != forks.count:
             self._restart()
@@ -423,14 +431,10 @@ def _close_core(live: core.Core, born: int) -> None:
         live.close(0)
 
 
-_shipped: list[dict[str, Any]] = []
+@functools.cache
+def _shipped_models() -> Any:
+    """The models of the shipped catalog."""
+    import json
+    from pathlib import Path
 
-
-def _shipped_models() -> list[dict[str, Any]]:
-    """The models of the shipped catalog, read once."""
-    if not _shipped:
-        import json
-        from pathlib import Path
-
-        _shipped.extend(json.loads((Path(__file__).parent / "data" / "models.json").read_text())["models"])
-    return _shipped
+    return json.loads((Path(__file__).parent / "data" / "models.json").read_text())["models"]

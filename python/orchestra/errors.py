@@ -35,7 +35,14 @@ empty. `str(error)` is the sentence; `body` is an excerpt of the provider's answ
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Parameters = ParamSpec("_Parameters")
+_Returned = TypeVar("_Returned")
 
 # Fields of every error, in the order in which repr shows them.
 _FIELDS = ("provider", "model", "status", "retry_after", "is_retryable", "trace_id", "body")
@@ -123,6 +130,26 @@ class ConfigError(OrchestraError, ValueError):
     """A constructor's argument, a configuration file or a key is wrong or missing."""
 
 
+def without_inner_frames(function: Callable[_Parameters, _Returned]) -> Callable[_Parameters, _Returned]:
+    """The function, whose ConfigErrors show no frame below it: keys stand in their locals, and error reporters send
+    locals away."""
+
+    @functools.wraps(function)
+    def call(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Returned:
+        try:
+            return function(*args, **kwargs)
+        except ConfigError as error:
+            fault = error
+        del args, kwargs
+        fault.__context__ = None
+        try:
+            raise fault.with_traceback(None)
+        finally:
+            del fault
+
+    return call
+
+
 class RequestError(OrchestraError):
     """The request cannot succeed as it is."""
 
@@ -199,7 +226,7 @@ class TransportError(OrchestraError):
 
 
 class ConnectError(TransportError):
-    """No connection: name, address or handshake of TCP."""
+    """No connection: name, address, handshake of TCP, or a proxy that wants a password (407)."""
 
 
 class TlsError(TransportError):

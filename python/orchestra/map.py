@@ -10,6 +10,7 @@ from ._compiled import core
 from .batch import Batch
 from .call import KEYWORDS, canonical_key, finish, lower
 from .errors import Cancelled, InvalidRequest, OrchestraError
+from .plain import shown
 from .progress import open_progress
 from .reply import Reply
 
@@ -216,7 +217,7 @@ def prepare(
 ) -> _Run:
     """A map that has begun no row yet. Raises what Engine.map raises."""
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise InvalidRequest(f"concurrency: must be a whole number, 1 or more, not {concurrency!r}")
+        raise InvalidRequest(f"concurrency: must be a whole number, 1 or more, not {shown(concurrency)}")
     if isinstance(inputs, str | bytes | dict) or not hasattr(inputs, "__iter__"):
         raise InvalidRequest(f"inputs: must be an iterable of rows, not {type(inputs).__name__}")
     if engine.closed:

@@ -6,6 +6,16 @@ from typing import Any
 
 from orchestra.errors import ConfigError
 
+_DEEPEST = 100  # containers inside each other; the core takes a few more
+
+
+def shown(value: object, most: int = 50) -> str:
+    """A value in a sentence: cut short, and by its type alone when it has no repr (too deep, too long, broken)."""
+    try:
+        return f"{value!r:.{most}}"
+    except Exception:
+        return f"this {type(value).__name__}"
+
 
 def is_mapping(value: object) -> bool:
     return hasattr(value, "keys") and hasattr(value, "__getitem__")
@@ -33,8 +43,10 @@ def path_text(value: Any) -> Any:
     return value.__fspath__() if hasattr(value, "__fspath__") else value
 
 
-def plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str, depth: int = 0) -> Any:
     """The value as JSON has it; ConfigError with its path for what JSON does not have."""
+    if depth > _DEEPEST:
+        raise ConfigError(f"{path:.50}: is nested too deeply, or holds itself")
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -42,17 +54,17 @@ def plain(value: Any, path: str) -> Any:
             raise ConfigError(f"{path}: must be a finite number")
         return value
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(item, path) for item in value), key=str)
+        return sorted((plain(item, path, depth + 1) for item in value), key=str)
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
     if is_mapping(value):
         members = {}
         for key in value.keys():  # noqa: SIM118
             if not isinstance(key, str):
                 raise ConfigError(f"{path}: names must be strings, not {type(key).__name__}")
-            members[key] = plain(value[key], f"{path}.{key}")
+            members[key] = plain(value[key], f"{path}.{key}", depth + 1)
         return members
-    if type(value).__name__ == "Decimal":
+    if type(value).__name__ == "Decimal" and value.is_finite():
         return float(value)
     raise ConfigError(f"{path}: cannot be a {type(value).__name__}")
 
@@ -63,7 +75,10 @@ def price_text(value: Any, name: str) -> Any:
 
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
         raise ConfigError(f"{name}: must be a decimal number, in USD per million tokens, not {type(value).__name__}")
-    text = float.__repr__(value) if isinstance(value, float) else str(value)
+    try:
+        text = float.__repr__(value) if isinstance(value, float) else str(value)
+    except ValueError:
+        raise ConfigError(f"{name}: is a number of too many digits") from None
     try:
         number = Decimal(text)
     except InvalidOperation:

@@ -15,6 +15,11 @@ Delta = core.Delta
 Usage = core.Usage
 
 
+def _restore(kind: str, state: tuple[Any, ...]) -> Any:
+    """What pickle and copy call for a value of the core."""
+    return getattr(core, kind)._restore(state)
+
+
 class ToolCall:
     """A call of a function that the model asks for.
 

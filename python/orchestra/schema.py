@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import InvalidRequest
+from .plain import shown
 
 _PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -283,7 +284,7 @@ class SchemaBuilder:
         for value in values:
             plain = _PLAIN.get(type(value))
             if plain is None or plain.get("type") not in ("string", "integer", "number", "boolean", "null"):
-                raise InvalidRequest(f"{path}: the value {value!r} has no JSON form")
+                raise InvalidRequest(f"{path}: the value {shown(value)} has no JSON form")
             if plain["type"] not in kinds:
                 kinds.append(plain["type"])
         return {"type": kinds[0] if len(kinds) == 1 else kinds, "enum": values}

@@ -59,6 +59,9 @@ class Secret:
         Raises:
             ConfigError: The file cannot be read, or is empty.
         """
+        import os
+
+        path = os.fspath(path)  # a number would be read, and closed, as a descriptor
         try:
             with open(path, encoding="utf-8") as file:
                 return Secret(file.read().rstrip("\r\n"))
@@ -68,6 +71,8 @@ class Secret:
             raise ConfigError(f"Secret.file: {path}: {error.strerror}") from None
         except ConfigError:
             raise ConfigError(f"Secret.file: {path} is empty") from None
+        except ValueError as error:  # a NUL in the path
+            raise ConfigError(f"Secret.file: {path!r}: {error}") from None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):

@@ -17,6 +17,7 @@ stand for an environment variable inside of strings, `$$` for `$`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from orchestra.config import Model, Provider
@@ -24,8 +25,6 @@ from orchestra.errors import ConfigError
 from orchestra.toml_lines import find_lines
 
 if TYPE_CHECKING:
-    import os
-
     from orchestra.toml_lines import Path
 
 # Tables that the format has and this version does not read yet.
@@ -33,6 +32,7 @@ _LATER = {"route": "routes", "budget": "budgets"}
 _TABLES = ("engine", "provider", "model", *_LATER)
 _ENGINE_KEYS = ("seed", "input_limits")
 _LISTS = {"providers": "provider", "models": "model"}  # as the engine calls them
+_DEEPEST = 50  # tables inside each other
 
 
 def load(path: str | os.PathLike[str]) -> TomlFile:
@@ -54,7 +54,7 @@ class TomlFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = str(path)
+        self._path = str(os.fspath(path))  # a number would be read, and closed, as a descriptor
         text = self._read(path)
         data = self._parse(text)
         self._lines = find_lines(text)
@@ -87,6 +87,8 @@ class TomlFile:
                 data = file.read()
         except OSError as error:
             raise ConfigError(f"{self._path}: cannot be read: {error.strerror}") from None
+        except ValueError as error:  # a NUL in the path
+            raise ConfigError(f"{self._path!r}: cannot be read: {error}") from None
         try:
             return data.decode("utf-8-sig").replace("\r\n", "\n")
         except UnicodeDecodeError as error:
@@ -104,11 +106,16 @@ class TomlFile:
             fault = str(error)
         except RecursionError:
             fault = "is nested too deeply"
+        except ValueError:
+            line = re.split(r"\d{4000}", text, maxsplit=1)[0].count("\n") + 1
+            fault = f"a number has too many digits (at line {line}, column 1)"
         found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", fault)
         line = int(found[1]) if found and found[1] else text.count("\n") + (not text.endswith("\n"))
         raise ConfigError(f"{self._path}:{line}: {fault[: found.start()] if found else fault}")
 
     def _substitute(self, value: Any, path: Path) -> Any:
+        if len(path) > _DEEPEST:
+            raise self._error(path, "is nested too deeply")
         if isinstance(value, str) and "$" in value:
             text, fault = expand(value)
             if fault is not None:
@@ -158,7 +165,6 @@ class TomlFile:
 
 def expand(text: str) -> tuple[str, str | None]:
     """The text with its variables replaced, and what is wrong with it (None: nothing), which never quotes the text."""
-    import os
     import re
 
     out, at = "", 0

@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from .errors import InvalidRequest
+from .plain import shown
 from .schema import (
     SchemaBuilder,
     class_description,
@@ -48,7 +49,7 @@ def lower_tools(tools: Any) -> list[dict[str, Any]]:
     for index, tool in enumerate(lowered):
         name = tool["function"]["name"]
         if name in seen:
-            raise InvalidRequest(f"tools[{index}].function.name: two tools have the name {name!r}")
+            raise InvalidRequest(f"tools[{index}].function.name: two tools have the name {shown(name, 100)}")
         seen.add(name)
     return lowered
 
@@ -73,7 +74,8 @@ def lower_tool_choice(choice: Any, tools: list[dict[str, Any]] | None = None) ->
         raise InvalidRequest(f"tool_choice: must be auto, none, required or the name of a tool, not {_kind(choice)}")
     known = [tool["function"]["name"] for tool in tools or []]
     if name not in known:
-        raise InvalidRequest(f"tool_choice: no tool has the name {name!r}; the tools are: {', '.join(known) or 'none'}")
+        tools_are = ", ".join(known) or "none"
+        raise InvalidRequest(f"tool_choice: no tool has the name {shown(name, 100)}; the tools are: {tools_are}")
     return name
 
 
@@ -94,7 +96,7 @@ def _lower_tool(tool: Any, path: str) -> dict[str, Any]:
 
 def _checked_dict(tool: dict[str, Any], path: str) -> dict[str, Any]:
     if tool.get("type", "function") != "function":
-        raise InvalidRequest(f'{path}.type: must be "function", not {tool["type"]!r}')
+        raise InvalidRequest(f'{path}.type: must be "function", not {shown(tool["type"])}')
     function = tool.get("function")
     if not isinstance(function, dict):
         raise InvalidRequest(f"{path}.function: must be an object with name, description and parameters")
@@ -129,7 +131,7 @@ def _build(tool: Any, path: str) -> dict[str, Any]:
 
 def _tool(name: str, description: str | None, parameters: dict[str, Any], path: str) -> dict[str, Any]:
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{path}: a tool's name is 1 to 64 letters, digits, _ and -, not {name!r}")
+        raise InvalidRequest(f"{path}: a tool's name is 1 to 64 letters, digits, _ and -, not {shown(name, 100)}")
     function: dict[str, Any] = {"name": name}
     if description:
         function["description"] = description

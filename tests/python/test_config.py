@@ -105,9 +105,9 @@ def test_a_key_comes_from_the_argument_then_the_environment_of_the_moment(monkey
     provider, explicit, dashscope = acme(), acme(api_key="given"), Provider("qwen")
     monkeypatch.setenv("ACME_API_KEY", "later")
     monkeypatch.setenv("DASHSCOPE_API_KEY", "shared")
-    for made, expected in ((provider, "later"), (explicit, Secret("given")), (dashscope, "shared")):
+    for made, expected in ((provider, "later"), (explicit, "given"), (dashscope, "shared")):
         secrets: list = []
-        assert made._lower(secrets)["api_key"] == {"secret": 0} and secrets == [expected]
+        assert made._lower(secrets)["api_key"] == {"secret": 0} and secrets == [Secret(expected)]
     monkeypatch.setenv("ACME_API_KEY", "")
     assert "api_key" not in provider._lower([])
     assert provider.key_variable == "ACME_API_KEY" and dashscope.key_variable == "DASHSCOPE_API_KEY"

@@ -387,5 +387,58 @@ TEST(Call, takes_the_key_out_of_what_a_provider_repeats) {
   EXPECT_EQ(outcome.headers.find("x-echo"), "***");
 }
 
+TEST(Call, takes_out_credentials_that_are_no_secrets_and_the_part_that_an_excerpt_left) {
+  World world;
+  Target target = world.target("m");
+  auto link = std::make_shared<Link>(*target.link);
+  link->hidden = {"Bearer sk-plain-2345"};
+  target.link = link;
+  world.always = failure(401, {{"x-echo", "Bearer sk-plain-2345"}}, "No key sk-plain-2345, nor sk-plain-23");
+  world.start(world.spec({target}));
+  const Outcome& outcome = world.finish();
+  EXPECT_EQ(outcome.error->message, "No key ***, nor ***");
+  EXPECT_EQ(outcome.headers.find("x-echo"), "***");
+}
+
+// ---- limits on input
+
+TEST(Call, reads_a_body_of_its_limit_and_no_byte_more) {
+  const std::string body = plain_body("ok");
+  for (const std::size_t limit : {body.size(), body.size() - 1}) {
+    World world;
+    world.environment.limits.body = limit;
+    world.always = SimAnswer::reply(200, body, 20ms, {{"content-type", "application/json"}});
+    world.start(world.spec({world.target("m")}));
+    const Outcome& outcome = world.finish();
+    ASSERT_EQ(outcome.error.has_value(), limit < body.size());
+    if (!outcome.error) continue;
+    EXPECT_EQ(outcome.error->kind, ErrorKind::Protocol);
+    EXPECT_EQ(outcome.error->message,
+              "the answer is larger than the limit `body` of " + std::to_string(limit) + " bytes");
+  }
+}
+
+TEST(Call, sends_a_request_of_its_limit_and_no_byte_more) {
+  World first;
+  first.start(first.spec({first.target("m")}));
+  ASSERT_FALSE(first.finish().error);
+  const std::size_t size = first.exchange.records()[0].body().size();
+  for (const std::size_t limit : {size, size - 1}) {
+    World world;
+    CallSpec spec = world.spec({world.target("m")});
+    spec.most_bytes = limit;
+    const auto encoded = encode_for(spec, *spec.targets[0]);
+    ASSERT_EQ(encoded.has_value(), limit == size);
+    world.start(std::move(spec));
+    const Outcome& outcome = world.finish();
+    EXPECT_EQ(world.exchange.records().size(), limit == size ? 1u : 0u);
+    if (limit == size) continue;
+    EXPECT_EQ(outcome.error->kind, ErrorKind::Protocol);
+    EXPECT_EQ(outcome.error->message,
+              "the request is larger than the limit `request` of " + std::to_string(limit) + " bytes");
+    EXPECT_EQ(encoded.error().message, outcome.error->message);
+  }
+}
+
 }  // namespace
 }  // namespace orchestra::dispatch

@@ -15,6 +15,10 @@ namespace {
 using ::testing::ElementsAre;
 
 TEST(Base64, is_read_in_either_alphabet_with_or_without_padding) {
+  EXPECT_EQ(encode_base64(""), "");
+  EXPECT_EQ(encode_base64("a"), "YQ==");
+  EXPECT_EQ(encode_base64("ab"), "YWI=");
+  EXPECT_EQ(encode_base64("\xfb\xff\xbf"), "+/+/");
   EXPECT_EQ(standard_base64("-_-_"), "+/+/");
   EXPECT_EQ(standard_base64("YWI"), "YWI=");
   EXPECT_EQ(standard_base64("YQ"), "YQ==");

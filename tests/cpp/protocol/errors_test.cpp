@@ -45,6 +45,16 @@ TEST(Errors, have_the_class_and_retry_of_their_status) {
   }
 }
 
+TEST(Errors, of_407_come_from_the_proxy_whatever_its_page_says) {
+  for (const std::string_view body : {R"({"error":{"message":"Denied."}})", "<h1>Denied</h1>", ""}) {
+    const chat::Error error = openai().error(407, {}, body);
+    EXPECT_EQ(error.kind, ErrorKind::Connect);
+    EXPECT_FALSE(error.retryable);
+    EXPECT_EQ(error.message, "the proxy asks for a user and a password: http://user:password@host:port");
+    EXPECT_EQ(error.status, 407);
+  }
+}
+
 TEST(Errors, of_400_look_at_code_and_message) {
   EXPECT_EQ(openai_error(400, "invalid_request_error", "context_length_exceeded", "x").kind, ErrorKind::ContextTooLong);
   EXPECT_EQ(openai_error(400, "exceed_context_size_error", "", "x").kind, ErrorKind::ContextTooLong);

@@ -111,15 +111,24 @@ def test_a_host_that_never_answers_the_connect(engine_for: EngineFor) -> None:
             assert caught.value.phase == "connect" and time.monotonic() - started < 3
 
 
-def test_a_proxy_that_refuses_and_one_that_says_no(free_port: int, canned: Canned, engine_for: EngineFor) -> None:
-    for scheme in ("http", "https"):
-        proxy = f"http://127.0.0.1:{free_port}"
-        with engine_for(f"{scheme}://example.invalid/v1", proxy=proxy, transport="auto") as engine:
-            check(failures(engine), oc.ConnectError)
-    canned.say = lambda request: b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
-    proxy = canned.url.removesuffix("/v1")
-    with engine_for("http://example.invalid/v1", proxy=proxy, transport="auto") as engine:
-        check(failures(engine), oc.ProviderError, oc.RequestError, oc.ConnectError)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_refuses_and_one_that_says_no(scheme: str, free_port: int, canned: Canned) -> None:
+    def engine_behind(proxy: str) -> oc.Engine:
+        provider = oc.Provider(
+            "up", protocol="openai-chat", base_url=f"{scheme}://example.invalid/v1", api_key="k", proxy=proxy
+        )
+        return oc.Engine(providers=[provider])
+
+    with engine_behind(f"http://127.0.0.1:{free_port}") as engine:
+        check(failures(engine), oc.ConnectError)
+    canned.say = lambda request: (
+        b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )
+    with engine_behind(canned.url.removesuffix("/v1")) as engine:
+        errors = failures(engine)
+        check(errors, oc.ConnectError)
+        for error in errors:
+            assert "the proxy asks for a user and a password" in str(error)
 
 
 # ---- TLS

@@ -117,6 +117,31 @@ say("done")
     assert (ended.code, ended.out) == (0, "done\n"), ended.err
 
 
+def test_a_fragment_of_a_tool_call_and_what_a_provider_told_of_usage_survive_a_pickle() -> None:
+    call = b'{"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{"}}'
+    body = b'data: {"choices": [{"index": 0, "delta": {"tool_calls": [' + call + b"]}}]}\n\n"
+    finish = b'{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}], '
+    finish += b'"usage": {"prompt_tokens": 1, "completion_tokens": 2, "odd": 3}}'
+    end = b"data: " + finish + b"\n\ndata: [DONE]\n\n"
+    with oc.wire.decode_stream("openai-chat", [body, end]) as stream:
+        fragment = next(delta.tool_call for delta in stream if delta.tool_call)
+        for _ in stream:
+            pass
+        usage = stream.partial.usage
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert repr(pickle.loads(pickle.dumps(fragment, protocol))) == repr(fragment)
+        assert (
+            pickle.loads(pickle.dumps(usage, protocol)).raw
+            == usage.raw
+            == {
+                "prompt_tokens": 1,
+                "completion_tokens": 2,
+                "odd": 3,
+            }
+        )
+    assert copy.copy(fragment).name == copy.deepcopy(fragment).name == "f"
+
+
 def test_a_result_copies_whole_or_is_refused_by_a_type_error(script: Any) -> None:
     ended = script(f"""
 for NAME in {NAMES!r}:
