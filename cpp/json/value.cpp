@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <system_error>
 
 namespace orchestra::json {
 namespace {
-
-bool is_container(Type type) { return type == Type::Array || type == Type::Object; }
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
@@ -119,22 +118,20 @@ void flush_half(std::string& out, std::uint16_t& half) {
   half = 0;
 }
 
-Span Value::span() const { return document_->nodes_[index_].span; }
-
-Extent Value::extent() const { return document_->nodes_[index_ + 1].extent; }
-
-std::uint32_t Value::next() const { return is_container(span().type) ? extent().next : index_ + 1; }
-
-std::string_view Value::content() const {
-  const Span here = span();
-  return std::string_view(document_->text_).substr(here.begin, here.length);
-}
-
-Type Value::type() const { return exists() ? span().type : Type::Null; }
-
+// Most of the reading of a request or an answer happens here, so it goes over the nodes by itself.
 Value Value::operator[](std::string_view key) const {
-  for (auto [name, value] : members()) {
-    if (name.is(key)) return value;
+  if (!is_object()) return {};
+  const Node* const nodes = document_->nodes_.data();
+  const char* const text = document_->text_.data();
+  const std::uint32_t end = extent().next;
+  for (std::uint32_t at = index_ + 2; at != end;) {
+    const Span name = nodes[at].span;
+    const bool found = !name.escaped
+                           ? name.length == key.size() && std::memcmp(text + name.begin, key.data(), key.size()) == 0
+                           : Value(document_, at).is(key);
+    if (found) return {document_, at + 1};
+    const std::uint32_t value = at + 1;
+    at = is_container(nodes[value].span.type) ? nodes[value + 1].extent.next : value + 1;
   }
   return {};
 }
@@ -145,8 +142,6 @@ Value Value::operator[](std::size_t index) const {
   for (std::size_t i = 0; i < index; ++i) ++element;
   return *element;
 }
-
-std::size_t Value::size() const { return is_container(type()) ? extent().count : 0; }
 
 std::string_view Value::raw() const {
   if (!exists()) return {};
@@ -170,9 +165,7 @@ std::string Value::string_or(std::string_view fallback) const {
   return text ? *std::move(text) : std::string(fallback);
 }
 
-bool Value::is(std::string_view text) const {
-  if (!is_string()) return false;
-  if (!span().escaped) return content() == text;
+bool Value::is_escaped(std::string_view text) const {
   // An escape is never shorter than what it stands for.
   return content().size() >= text.size() && *string() == text;
 }
@@ -238,26 +231,6 @@ std::optional<double> Value::number() const {
 std::optional<bool> Value::boolean() const {
   if (!is_bool()) return std::nullopt;
   return content() == "true";
-}
-
-Value::Elements Value::elements() const {
-  if (!is_array()) return {document_, 0, 0};
-  return {document_, index_ + 2, extent().next};
-}
-
-Value::Members Value::members() const {
-  if (!is_object()) return {document_, 0, 0};
-  return {document_, index_ + 2, extent().next};
-}
-
-Value::Elements::iterator& Value::Elements::iterator::operator++() {
-  index_ = Value(document_, index_).next();
-  return *this;
-}
-
-Value::Members::iterator& Value::Members::iterator::operator++() {
-  index_ = Value(document_, index_ + 1).next();
-  return *this;
 }
 
 }  // namespace orchestra::json

@@ -95,6 +95,7 @@ class Value {
   [[nodiscard]] Extent extent() const;             // REQUIRES: a container
   [[nodiscard]] std::uint32_t next() const;        // index of the node behind this value
   [[nodiscard]] std::string_view content() const;  // of a string: between the quotes, still escaped
+  [[nodiscard]] bool is_escaped(std::string_view text) const;
 
   const Document* document_ = nullptr;
   std::uint32_t index_ = 0;
@@ -186,5 +187,45 @@ class Value::Members {
   const Document* document_;
   std::uint32_t first_, end_;
 };
+
+// ---- what is read for each node
+
+constexpr bool is_container(Type type) { return type == Type::Array || type == Type::Object; }
+
+inline Span Value::span() const { return document_->nodes_[index_].span; }
+inline Extent Value::extent() const { return document_->nodes_[index_ + 1].extent; }
+inline std::uint32_t Value::next() const { return is_container(span().type) ? extent().next : index_ + 1; }
+inline Type Value::type() const { return exists() ? span().type : Type::Null; }
+inline std::size_t Value::size() const { return is_container(type()) ? extent().count : 0; }
+
+inline std::string_view Value::content() const {
+  const Span here = span();
+  return {document_->text_.data() + here.begin, here.length};
+}
+
+inline bool Value::is(std::string_view text) const {
+  if (!is_string()) return false;
+  return span().escaped ? is_escaped(text) : content() == text;
+}
+
+inline Value::Elements Value::elements() const {
+  if (!is_array()) return {document_, 0, 0};
+  return {document_, index_ + 2, extent().next};
+}
+
+inline Value::Members Value::members() const {
+  if (!is_object()) return {document_, 0, 0};
+  return {document_, index_ + 2, extent().next};
+}
+
+inline Value::Elements::iterator& Value::Elements::iterator::operator++() {
+  index_ = Value(document_, index_).next();
+  return *this;
+}
+
+inline Value::Members::iterator& Value::Members::iterator::operator++() {
+  index_ = Value(document_, index_ + 1).next();
+  return *this;
+}
 
 }  // namespace orchestra::json
