@@ -93,6 +93,16 @@ py::object Calls::begin(Core& core, const py::dict& call) {
   return future;
 }
 
+py::object Calls::begin_here(Core& core, const py::dict& call) {
+  static PyObject* const get_running_loop =
+      py::object(py::module_::import("asyncio").attr("_get_running_loop")).release().ptr();
+  if (forks_ != fork_count()) return py::none();
+  const auto running = py::reinterpret_steal<py::object>(PyObject_CallNoArgs(get_running_loop));
+  if (!running) throw py::error_already_set();
+  if (running.is_none() || running.ptr() != PyWeakref_GetObject(loop_.ptr())) return py::none();
+  return begin(core, call);
+}
+
 void Calls::cancel(py::handle future, std::string why) {
   for (std::size_t place = 0; place < slots_.size(); ++place) {
     if (slots_[place].future != future.ptr()) continue;
@@ -282,6 +292,7 @@ void bind_calls(py::module_& module) {
       .def("fileno", &Calls::fileno)
       .def("deliver", &Calls::deliver)
       .def("begin", &Calls::begin, py::arg("core"), py::arg("call"))
+      .def("begin_here", &Calls::begin_here, py::arg("core"), py::arg("call"))
       .def("cancel", py::overload_cast<py::handle, std::string>(&Calls::cancel), py::arg("future"), py::arg("why"))
       .def("add", &Calls::add, py::arg("core"), py::arg("call"), py::arg("index"))
       .def("add_all", &Calls::add_all, py::arg("core"), py::arg("options"), py::arg("items"), py::arg("index"))

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "binding/core.hpp"
+#include "binding/forks.hpp"
 #include "binding/handle.hpp"
 #include "binding/queue.hpp"
 
@@ -33,6 +34,8 @@ class Calls {
 
   // Starts a call: the future of its reply.
   pybind11::object begin(Core& core, const pybind11::dict& call);
+  // The same; None when another loop runs in this thread, or this process is the child of a fork.
+  pybind11::object begin_here(Core& core, const pybind11::dict& call);
   // Cancels the call of this future, if it runs; nothing is set any more.
   void cancel(pybind11::handle future, std::string why);
 
@@ -81,6 +84,7 @@ class Calls {
 
   pybind11::object future_type_;
   pybind11::object loop_;  // a weak reference
+  const unsigned forks_ = fork_count();
   std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;

@@ -1,6 +1,5 @@
 #include "binding/delta.hpp"
 
-#include <pthread.h>
 #include <structmember.h>
 
 #include <cstddef>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "binding/calls.hpp"
+#include "binding/forks.hpp"
 #include "binding/guarded.hpp"
 #include "binding/handle.hpp"
 #include "binding/json_python.hpp"
@@ -124,9 +124,6 @@ struct DeltasObject {
   bool closed;
 };
 
-// How often this process is the child of a fork: the engine that a parent's stream belongs to has no thread here.
-unsigned forks = 0;
-
 DeltasObject& deltas_of(PyObject* object) { return *reinterpret_cast<DeltasObject*>(object); }
 
 std::size_t left(const DeltasObject& deltas) { return deltas.deltas.size() - deltas.next; }
@@ -147,7 +144,7 @@ PyObject* create_deltas(PyTypeObject* type, PyObject*, PyObject*) {
   DeltasObject& made = deltas_of(object);
   new (&made.deltas) std::vector<chat::Delta>();
   new (&made.handle) std::shared_ptr<Handle>();
-  made.forks = forks;
+  made.forks = fork_count();
   return object;
 }
 
@@ -247,13 +244,13 @@ PyTypeObject* waiting_type = nullptr;
 WaitingObject& waiting_of(PyObject* object) { return *reinterpret_cast<WaitingObject*>(object); }
 
 bool may_get_more(const DeltasObject& deltas) {
-  return !deltas.closed && deltas.calls != nullptr && deltas.forks == forks && !deltas.handle->ended();
+  return !deltas.closed && deltas.calls != nullptr && deltas.forks == fork_count() && !deltas.handle->ended();
 }
 
 PyObject* next_awaitable(PyObject* self) {
   DeltasObject& deltas = deltas_of(self);
   if (left(deltas) == 0) {
-    if (!deltas.closed && deltas.calls != nullptr && deltas.forks == forks) take_what_came(deltas);
+    if (!deltas.closed && deltas.calls != nullptr && deltas.forks == fork_count()) take_what_came(deltas);
     if (left(deltas) == 0) {
       if (!may_get_more(deltas)) return call_next(self);
       PyObject* waiting = waiting_type->tp_alloc(waiting_type, 0);
@@ -534,7 +531,6 @@ void bind_delta(py::module_& module) {
   module.attr("Deltas") = deltas;
   module.attr("SyncDeltas") = make_type(sync_spec, deltas.ptr());
   module.attr("AsyncDeltas") = make_type(async_spec, deltas.ptr());
-  pthread_atfork(nullptr, nullptr, [] { ++forks; });
   waiting_type = reinterpret_cast<PyTypeObject*>(make_type(waiting_spec).release().ptr());
   ready_type = reinterpret_cast<PyTypeObject*>(make_type(ready_spec).release().ptr());
 }

@@ -6,6 +6,7 @@
 #include "binding/delta.hpp"
 #include "binding/fake.hpp"
 #include "binding/faults.hpp"
+#include "binding/forks.hpp"
 #include "binding/json_python.hpp"
 #include "binding/outcome.hpp"
 #include "binding/values.hpp"
@@ -18,6 +19,7 @@ PYBIND11_MODULE(_core, module) {
   using namespace orchestra;           // NOLINT(google-build-using-namespace)
   using namespace orchestra::binding;  // NOLINT(google-build-using-namespace)
   module.attr("version") = ORCHESTRA_VERSION;
+  count_forks();
   bind_faults(module);
   bind_values(module);
   bind_delta(module);

@@ -236,6 +236,8 @@ class Calls:
     def deliver(self) -> None:
         """Sets the futures of what has come."""
     def begin(self, core: Core, call: dict[str, Any]) -> Future[Reply]: ...
+    def begin_here(self, core: Core, call: dict[str, Any]) -> Future[Reply] | None:
+        """begin(), or None when another loop runs here, or this is the child of a fork."""
     def cancel(self, future: Future[Reply], why: str) -> None: ...
     def add(self, core: Core, call: dict[str, Any], index: int) -> int:
         """Starts a call whose reply collect() will put at this index; the number of those that run."""

@@ -54,8 +54,7 @@ KEYWORDS = frozenset(CallOptions.__annotations__)
 _TO_LOWER = frozenset(
     ["tools", "tool_choice", "response_format", "stop", "timeout", "retry", "tags", "drop_unsupported", "max_cost"]
 )
-
-
+_AS_THEY_ARE = KEYWORDS - _TO_LOWER
 # The keywords that say how to ask, not what.
 _NOT_ASKED = frozenset(["timeout", "retry", "tags"])
 
@@ -67,6 +66,15 @@ def check_keywords(function: str, options: Any) -> None:
     for name in options:
         if name not in KEYWORDS:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
+def accept(function: str, messages: Any, options: Any) -> tuple[dict[str, Any], Parser | None]:
+    """check_keywords() and lower()."""
+    if _AS_THEY_ARE.issuperset(options):
+        options["messages"] = messages
+        return options, None
+    check_keywords(function, options)
+    return lower(messages, options)
 
 
 def lower(messages: Any, options: Any) -> tuple[dict[str, Any], Parser | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import forks
 from ._compiled import core
-from .call import check_keywords, finish, lower
+from .call import accept, check_keywords, finish
 from .certificates import fallback_ca_file
 from .config import Model, Provider, default_providers
 from .errors import ConfigError, InvalidRequest, without_inner_frames
@@ -92,6 +92,8 @@ class Engine:
         self._lock = threading.Lock()
         self._bridges: weakref.WeakKeyDictionary[Any, Bridge] = weakref.WeakKeyDictionary()
         self._last_bridge: Bridge | None = None
+        # Calls of the last bridge that were begun with nothing left to do before: no fork, a thread that asks for keys.
+        self._usual_calls: core.Calls | None = None
         self._secrets: list[Any] = []
         self._asks_for_keys = False  # a secret comes from a function
         self._secret_thread: threading.Thread | None = None
@@ -183,6 +185,7 @@ class Engine:
                 del self._secrets[known:]
                 raise
             self._providers, self._models, self._defaults = new_providers, new_models, defaults
+            self._usual_calls = None  # a function may give keys now
             return version
 
     # ---- the core, also after a fork
@@ -200,6 +203,7 @@ class Engine:
         self._lock = threading.Lock()
         self._bridges = weakref.WeakKeyDictionary()
         self._last_bridge = None
+        self._usual_calls = None
         self._secret_thread = None
         self._secrets.clear()
         self._start_core(self._lower(self._providers, self._models))
@@ -249,23 +253,24 @@ class Engine:
             InvalidRequest: Before anything is sent; the message begins with the path of what is wrong.
             OrchestraError: As the tree in orchestra.errors says.
         """
-        check_keywords("chat", options)
-        call, parser = lower(messages, options)
+        call, parser = accept("chat", messages, options)
         return finish(self._live().chat(call), parser)
 
     async def achat(self, messages: Any, **options: Unpack[CallOptions]) -> Reply:
         """chat() for asyncio: cancelling the task closes the upstream connection."""
-        check_keywords("achat", options)
-        call, parser = lower(messages, options)
-        live = self._live()
-        calls = self._bridge().calls
-        future = calls.begin(live, call)
+        call, parser = accept("achat", messages, options)
+        calls = self._usual_calls
+        future = None if calls is None else calls.begin_here(self._core, call)
+        if calls is None or future is None:
+            live = self._live()
+            self._usual_calls = calls = self._bridge().calls
+            future = calls.begin(live, call)
         try:
             reply = await future
         except BaseException:
             calls.cancel(future, "the task was cancelled")
             raise
-        return finish(reply, parser)
+        return reply if parser is None and reply._is_plain else finish(reply, parser)
 
     def stream(self, messages: Any, **options: Unpack[CallOptions]) -> Stream:
         """Starts a call whose answer comes piece by piece: an iterator of Delta and a context manager.
@@ -273,8 +278,7 @@ class Engine:
         Raises:
             InvalidRequest: Before anything is sent. Errors of the provider are raised by the first `next`.
         """
-        check_keywords("stream", options)
-        call, parser = lower(messages, options)
+        call, parser = accept("stream", messages, options)
         calls = core.Calls()
         stream = Stream(self, calls, calls.open(self._live(), call), parser)
         stream._handle.start()
@@ -282,8 +286,7 @@ class Engine:
 
     def astream(self, messages: Any, **options: Unpack[CallOptions]) -> AsyncStream:
         """stream() for asyncio; call it in a running event loop. There is nothing to await."""
-        check_keywords("astream", options)
-        call, parser = lower(messages, options)
+        call, parser = accept("astream", messages, options)
         live = self._live()
         calls = self._bridge().calls
         stream = AsyncStream(self, calls, calls.open(live, call), parser)
@@ -360,6 +363,7 @@ class Engine:
             bridge.detach()
         self._bridges.clear()
         self._last_bridge = None
+        self._usual_calls = None
 
     async def aclose(self, timeout: float = 5) -> None:
         """close() without blocking the event loop."""
