@@ -2,12 +2,11 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -32,40 +31,25 @@ TimePoint monotonic_now() {
   std::abort();
 }
 
-// epoll_pwait2 (Linux 5.11) waits to the nanosecond. An older kernel waits in milliseconds, rounded up: a timer is then
-// up to 1 ms late, and never early.
-int wait_for_events(int epoll, epoll_event* events, Duration timeout) {
-#ifdef SYS_epoll_pwait2
-  static std::atomic<bool> exact = true;
-  if (exact.load(std::memory_order_relaxed)) {
-    timespec time{};
-    time.tv_sec = static_cast<time_t>(timeout / std::chrono::seconds(1));
-    time.tv_nsec = static_cast<long>((timeout % std::chrono::seconds(1)).count());
-    const long count = syscall(SYS_epoll_pwait2, epoll, events, kEventsPerTurn,
-                               timeout == Duration::max() ? nullptr : &time, nullptr, 0);
-    if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
-    exact.store(false, std::memory_order_relaxed);
-  }
-#endif
-  constexpr auto kLongest = std::chrono::hours(24);
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(std::min<Duration>(timeout, kLongest));
-  return epoll_wait(epoll, events, kEventsPerTurn,
-                    timeout == Duration::max() ? -1 : static_cast<int>(milliseconds.count()));
-}
-
 }  // namespace
 
-EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (epoll_ < 0 || wake_ < 0) {
+EventLoop::EventLoop()
+    : epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      alarm_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+  if (epoll_ < 0 || wake_ < 0 || alarm_ < 0) {
     const int fault = errno;
-    if (epoll_ >= 0) close(epoll_);
-    if (wake_ >= 0) close(wake_);
+    for (const int fd : {epoll_, wake_, alarm_}) {
+      if (fd >= 0) close(fd);
+    }
     throw std::system_error(fault, std::generic_category(), "the engine's thread cannot be started");
   }
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLET;  // each write is an edge, so that nobody needs to read it
-  event.data.u64 = static_cast<std::uint64_t>(wake_);
-  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) give_up("epoll_ctl");
+  for (const int fd : {wake_, alarm_}) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;  // each write and each alarm is an edge, so that nobody needs to read it
+    event.data.u64 = static_cast<std::uint64_t>(fd);
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) give_up("epoll_ctl");
+  }
   now_ = monotonic_now();
 }
 
@@ -88,6 +72,7 @@ EventLoop::~EventLoop() {
   while (Work* work = take_posted()) {
     while (work != nullptr) std::exchange(work, work->next_)->drop();
   }
+  close(alarm_);
   close(wake_);
   close(epoll_);
 }
@@ -166,16 +151,17 @@ void EventLoop::run() {
 }
 
 void EventLoop::run_turn() {
-  Duration timeout = Duration::max();
+  bool may_sleep = true;
   if (const TimePoint due = next_due(); due != kNever) {
-    timeout = std::max(due - monotonic_now(), Duration(0));
+    may_sleep = due > monotonic_now();
+    if (may_sleep) set_alarm(due);
   }
-  if (timeout > Duration(0)) {
+  if (may_sleep) {
     asleep_ = true;
-    if (posted_ != nullptr) timeout = Duration(0);
+    if (posted_ != nullptr) may_sleep = false;
   }
   ran_ = false;
-  wait(timeout);
+  wait(may_sleep);
 
   for (Work* work = take_posted(); work != nullptr;) {
     ran_ = true;
@@ -187,9 +173,21 @@ void EventLoop::run_turn() {
   if (ran_) run_turn_hooks();
 }
 
-void EventLoop::wait(Duration timeout) {
+// A timeout of epoll_wait() would be set and taken back in each turn, and setting a clock costs a virtual machine
+// microseconds. The alarm stays set: one that rings before anything is due costs one turn.
+void EventLoop::set_alarm(TimePoint due) {
+  if (alarm_due_ <= due && alarm_due_ > now_) return;
+  const auto since_start = due.time_since_epoch();
+  itimerspec at{};
+  at.it_value.tv_sec = static_cast<time_t>(since_start / std::chrono::seconds(1));
+  at.it_value.tv_nsec = static_cast<long>((since_start % std::chrono::seconds(1)).count());
+  if (timerfd_settime(alarm_, TFD_TIMER_ABSTIME, &at, nullptr) != 0) give_up("timerfd_settime");
+  alarm_due_ = due;
+}
+
+void EventLoop::wait(bool may_sleep) {
   std::array<epoll_event, kEventsPerTurn> events;
-  const int count = wait_for_events(epoll_, events.data(), timeout);
+  const int count = epoll_wait(epoll_, events.data(), kEventsPerTurn, may_sleep ? -1 : 0);
   asleep_.store(false, std::memory_order_relaxed);
   now_ = monotonic_now();
   if (count < 0 && errno != EINTR) give_up("epoll_wait");
@@ -197,6 +195,10 @@ void EventLoop::wait(Duration timeout) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     const int fd = static_cast<int>(event.data.u64 & 0xffffffffu);
     if (fd == wake_) continue;
+    if (fd == alarm_) {
+      alarm_due_ = kNever;
+      continue;
+    }
     const Watch& entry = watches_[static_cast<std::size_t>(fd)];
     if (entry.watcher == nullptr || entry.generation != event.data.u64 >> 32) continue;
     Readiness ready = 0;

@@ -4,7 +4,7 @@
 //
 // One turn: wait; hand out what is ready; run the work posted before the turn; fire the timers that are due; the hooks.
 //
-// Linux: the only file that knows epoll and eventfd is event_loop.cpp.
+// Linux: the only file that knows epoll, eventfd and timerfd is event_loop.cpp.
 #pragma once
 
 #include <atomic>
@@ -64,12 +64,15 @@ class EventLoop final : public Loop {
   class FunctionWork;
 
   void add(int fd, std::uint32_t events, Watcher& watcher);
-  void wait(Duration timeout);
+  void set_alarm(TimePoint due);
+  void wait(bool may_sleep);
   void run_turn();
   Work* take_posted();
 
   int epoll_ = -1;
   int wake_ = -1;
+  int alarm_ = -1;
+  TimePoint alarm_due_ = kNever;  // when it rings; kNever: it is not set
   TimePoint now_;
   std::vector<Watch> watches_;  // by fd
   bool stopping_ = false;
