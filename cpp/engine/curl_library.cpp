@@ -37,7 +37,10 @@ Plugin load_plugin() {
   }
   plugin.make = reinterpret_cast<http::MakeCurlExchange*>(dlsym(library, http::kMakeCurlExchange));
   plugin.version = reinterpret_cast<http::CurlVersion*>(dlsym(library, http::kCurlVersion));
-  if (plugin.make == nullptr || plugin.version == nullptr) plugin.fault = path + " belongs to another build";
+  auto* const layout = reinterpret_cast<http::SharedLayout*>(dlsym(library, http::kSharedLayoutOf));
+  if (plugin.make == nullptr || plugin.version == nullptr || layout == nullptr || layout() != http::kSharedLayout) {
+    plugin.fault = path + " belongs to another build of orchestra: install the package again";
+  }
   return plugin;
 }
 

@@ -15,6 +15,8 @@ extern "C" Exchange* orchestra_make_curl_exchange(EventLoop& loop, const HeadLim
   return std::make_unique<CurlExchange>(loop, limits).release();
 }
 
+extern "C" std::size_t orchestra_shared_layout() { return orchestra::http::kSharedLayout; }
+
 extern "C" const char* orchestra_curl_version() {
   static const std::string text = orchestra::http::curl_version_text();
   return text.c_str();
