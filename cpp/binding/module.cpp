@@ -12,6 +12,7 @@
 #include "binding/values.hpp"
 #include "binding/wire.hpp"
 #include "engine/config.hpp"
+#include "json/value.hpp"
 
 namespace py = pybind11;
 
@@ -28,6 +29,15 @@ PYBIND11_MODULE(_core, module) {
   bind_calls(module);
   bind_wire(module);
   bind_fake(module);
+
+  module.def(
+      "parse_json",
+      [](const std::string& text) {
+        json::Document document;
+        if (const auto problem = document.parse_copy(text)) throw py::value_error(problem->message);
+        return to_python(document.root());
+      },
+      py::arg("text"), "The value of a JSON text. ValueError: it is none.");
 
   // Checks one object of a configuration as its constructor needs it: kind "provider" or "model".
   module.def(

@@ -301,6 +301,9 @@ def protocols() -> list[str]: ...
 def builtin_providers() -> list[tuple[str, str, str, str]]:
     """(name, protocol, base_url, key variable) of every provider that is known by name."""
 
+def parse_json(text: str) -> Any:
+    """The value of a JSON text. ValueError: it is none."""
+
 def check(kind: str, value: dict[str, Any]) -> None: ...
 
 # ---- test doubles
