@@ -10,11 +10,10 @@ print(reply.text, reply.cost)
 from __future__ import annotations
 
 import logging as _logging
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-from . import wire
-from .batch import Batch
 from .config import Model, Provider, Retry, Timeout
 from .engine import Engine
 from .errors import (
@@ -49,7 +48,11 @@ from .errors import (
 )
 from .reply import Attempt, Choice, Cost, Delta, Reply, ToolCall, Usage
 from .secret import Secret
-from .stream import AsyncStream, Stream
+
+if _TYPE_CHECKING:
+    from . import wire
+    from .batch import Batch
+    from .stream import AsyncStream, Stream
 
 _logging.getLogger("orchestra").addHandler(_logging.NullHandler())
 
@@ -102,9 +105,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "testing":  # import orchestra; orchestra.testing.FakeProviders(...)
-        import importlib
+# What a program may never use is imported when it does: a process answers its first call sooner.
+_LATER = {"AsyncStream": "stream", "Batch": "batch", "Stream": "stream", "testing": "testing", "wire": "wire"}
 
-        return importlib.import_module("orchestra.testing")
-    raise AttributeError(f"module 'orchestra' has no attribute {name!r}")
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'orchestra' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module("orchestra." + _LATER[name])
+    value = globals()[name] = module if name == _LATER[name] else getattr(module, name)
+    return value

@@ -15,7 +15,6 @@ from .certificates import fallback_ca_file
 from .config import Model, Provider, default_providers
 from .errors import ConfigError, InvalidRequest, without_inner_frames
 from .plain import is_mapping, shown
-from .stream import AsyncStream, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .call import CallOptions
     from .reply import Reply
     from .secret import KeySource
+    from .stream import AsyncStream, Stream
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _hooks_installed = False
@@ -278,6 +278,8 @@ class Engine:
         Raises:
             InvalidRequest: Before anything is sent. Errors of the provider are raised by the first `next`.
         """
+        from .stream import Stream
+
         call, parser = accept("stream", messages, options)
         calls = core.Calls()
         stream = Stream(self, calls, calls.open(self._live(), call), parser)
@@ -286,6 +288,8 @@ class Engine:
 
     def astream(self, messages: Any, **options: Unpack[CallOptions]) -> AsyncStream:
         """stream() for asyncio; call it in a running event loop. There is nothing to await."""
+        from .stream import AsyncStream
+
         call, parser = accept("astream", messages, options)
         live = self._live()
         calls = self._bridge().calls
