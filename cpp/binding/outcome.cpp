@@ -152,6 +152,7 @@ struct ReplyObject {
       std::shared_ptr<const Outcome>
           outcome;
   std::vector<chat::Choice> choices;  // decoded at the first use
+  bool has_messages;                  // they hold their messages
 };
 
 // The Python class whose instances are made; the type itself until Python has given one.
@@ -160,11 +161,14 @@ PyObject* reply_class = nullptr;
 ReplyObject& self_of(PyObject* object) { return *reinterpret_cast<ReplyObject*>(object); }
 
 // At least one; an empty one when nothing came.
-const std::vector<chat::Choice>& choices_of(ReplyObject& reply) {
-  if (reply.choices.empty()) {
+const std::vector<chat::Choice>& choices_of(ReplyObject& reply, bool with_messages = false) {
+  if (reply.choices.empty() || (with_messages && !reply.has_messages)) {
     const Outcome& outcome = *reply.outcome;
+    reply.has_messages = with_messages;
     if (outcome.body && outcome.format != nullptr) {
-      reply.choices = outcome.format->choices(outcome.body->root(), outcome.decode);
+      protocol::DecodeOptions options = outcome.decode;
+      options.messages = with_messages;  // most replies are asked for their text alone
+      reply.choices = outcome.format->choices(outcome.body->root(), options);
     }
     if (reply.choices.empty()) {
       reply.choices.emplace_back();
@@ -203,7 +207,7 @@ py::object fault_of(const Outcome& outcome) {
 
 py::object choice_list(ReplyObject& reply) {
   py::list list;
-  for (const auto& choice : choices_of(reply)) list.append(choice_fields(choice));
+  for (const auto& choice : choices_of(reply, true)) list.append(choice_fields(choice));
   return list;
 }
 
@@ -219,7 +223,7 @@ PyGetSetDef attributes[] = {
         "reasoning", [](ReplyObject& r) { return text_or_none(first(r).reasoning); },
         "The text of the model's reasoning, where the provider shows it."),
     attribute(
-        "message", [](ReplyObject& r) { return to_python(first(r).message); },
+        "message", [](ReplyObject& r) { return to_python(choices_of(r, true).front().message); },
         "The answer as a message of OpenAI's chat shape: append it to the messages of any later call, unchanged."),
     attribute(
         "logprobs", [](ReplyObject& r) { return to_python(first(r).logprobs); },

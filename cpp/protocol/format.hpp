@@ -65,6 +65,7 @@ struct EncodedRequest {
 struct DecodeOptions {
   bool forced_tool = false;  // the one tool call is the text: its arguments are text, finish tool_calls is stop
   Limits limits = {};
+  bool messages = true;  // choices() writes Choice::message too
 };
 
 inline constexpr std::size_t kPlainBodyDepth = 2;

@@ -160,7 +160,7 @@ std::vector<Choice> choices(Value body, const DecodeOptions& options) {
   choice.finish_raw = body["stop_reason"].string_or();
   if (body["stop_reason"]) choice.finish = finish_of(choice.finish_raw, !choice.tool_calls.empty(), forced);
   if (!forced) {
-    choice.message = write_message(content, choice);
+    if (options.messages) choice.message = write_message(content, choice);
     return {std::move(choice)};
   }
   choice.text = choice.tool_calls.front().arguments;

@@ -126,7 +126,7 @@ Choice read_choice(Value value, std::int64_t position, const DecodeOptions& opti
     choice.text = choice.tool_calls.front().arguments;
     choice.tool_calls.clear();
   }
-  choice.message = write_message(message, choice, forced);
+  if (options.messages) choice.message = write_message(message, choice, forced);
   if (value["logprobs"]) choice.logprobs = value["logprobs"].raw();
   return choice;
 }
