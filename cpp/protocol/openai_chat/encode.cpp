@@ -179,8 +179,8 @@ Result<EncodedRequest> encode(const chat::Request& request, const EncodeOptions&
   Refusals refusals(kName, options.drop_unsupported);
   check_fields(request, kFields, refusals);
 
-  static const auto kHead = std::make_shared<const EncodedHead>(
-      EncodedHead{"/chat/completions", {{"content-type", "application/json"}}});
+  static const auto kHead =
+      std::make_shared<const EncodedHead>(EncodedHead{"/chat/completions", {{"content-type", "application/json"}}});
 
   EncodedRequest out;
   out.head = kHead;
